@@ -1,0 +1,17 @@
+"""The course's own package: what learners, instructors and authors run.
+
+Notebooks import only what `__all__` names, and `roadmap_progress.servers`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["dashboard"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the dashboard only when it is asked for: it brings the widgets' machinery with it."""
+    if name == "dashboard":
+        from roadmap_progress.dashboard.widget import dashboard
+
+        return dashboard
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
