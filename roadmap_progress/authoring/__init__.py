@@ -1,0 +1,1 @@
+"""From `content/` to notebooks: build, lint, prove, lay out anew, distribute."""
