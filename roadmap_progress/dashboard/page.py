@@ -1,0 +1,262 @@
+"""The dashboard's model as HTML, in parts that can be replaced one by one.
+
+The same parts are the living page (`static/dashboard.js` puts them in and makes the links open copies) and
+the plain one, which reads well without a line of JavaScript: links lead to the files, details open by
+themselves, and all that is said in colour is also said in words and shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+STATIC = Path(__file__).parent / "static"
+
+# One 16×16 shape for each state: told apart by form, not by colour.
+_SHAPES = {
+    "done": '<circle cx="8" cy="8" r="7.2" class="fill"/><path d="M4.6 8.3l2.3 2.4 4.6-5" class="cut"/>',
+    "started": '<circle cx="8" cy="8" r="6.4"/><path d="M8 1.6a6.4 6.4 0 0 1 0 12.8z" class="fill"/>',
+    "ready": '<circle cx="8" cy="8" r="6.4"/><path d="M6.4 5.1v5.8L11 8z" class="fill"/>',
+    "later": '<circle cx="8" cy="8" r="6.4" stroke-dasharray="2.6 2.2"/><path d="M8 4.8V8l2.2 1.6"/>',
+    "planned": '<path d="M3 13l.7-3L10.6 3a1.5 1.5 0 0 1 2.3 2.2L6 12.2z"/>',
+    "failed": '<path d="M8 1.6L15 14H1z"/><path d="M8 6v4m0 1.7v.6"/>',
+    "changed": '<path d="M13.4 8A5.4 5.4 0 1 1 11.7 4M12 1.2v3H9"/>',
+    "error": '<circle cx="8" cy="8" r="6.6"/><path d="M8 4.2v4.6m0 2v.8"/>',
+    "warning": '<path d="M8 1.6L15 14H1z"/><path d="M8 6v4m0 1.7v.6"/>',
+    "note": '<circle cx="8" cy="8" r="6.6"/><path d="M8 7.4v4.2m0-7.4v.8"/>',
+    "lesson": '<path d="M2.2 3h4A2 2 0 0 1 8 4.4 2 2 0 0 1 9.8 3h4v9.4H9.4L8 13.6l-1.4-1.2H2.2zM8 4.6v8.6"/>',
+    "exercises": '<path d="M5.6 4.4L2 8l3.6 3.6M10.4 4.4L14 8l-3.6 3.6"/>',
+}
+
+
+def parts(model: dict[str, Any]) -> dict[str, str]:
+    """The page's parts by key, in the order of the page."""
+    return {
+        "head": _head(model),
+        "notices": notices(model["notices"]),
+        "next": _next(model),
+        **{f"section-{section['key']}": _section(section) for section in model["sections"]},
+        "foot": _foot(model),
+    }
+
+
+def whole(found: dict[str, str]) -> str:
+    """The plain page, for wherever no JavaScript of ours runs."""
+    style = (STATIC / "dashboard.css").read_text(encoding="utf-8")
+    inner = "".join(f'<div data-part="{escape(key)}">{html}</div>' for key, html in found.items())
+    return f'<style>{style}</style><div class="rdm"><div class="rdm-page">{inner}</div></div>'
+
+
+def notices(found: list[dict[str, Any]]) -> str:
+    """Messages for the learner, the gravest said at once by a screen reader."""
+    return "".join(
+        f'<div class="rdm-notice" data-level="{escape(item["level"])}" '
+        f'role="{"alert" if item["level"] == "error" else "status"}">{icon(item["level"])}'
+        f"<div><strong>{escape(item['title'])}</strong> <span>{text(item['text'])}</span>"
+        f"{_start_over(item)}</div></div>"
+        for item in found
+    )
+
+
+def _start_over(item: dict[str, Any]) -> str:
+    if not item["start_over"]:
+        return ""
+    number, kind = item["start_over"]
+    return (
+        f'<button type="button" class="rdm-live" data-start-over="{number}" data-kind="{kind}" '
+        f'data-key="over-{kind}-{number}">Start the {kind} of {number} over (this file is kept)</button>'
+    )
+
+
+def icon(name: str) -> str:
+    """A decorative picture: the word for it always stands beside it."""
+    return f'<svg class="rdm-icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">{_SHAPES[name]}</svg>'
+
+
+def text(title: str) -> str:
+    """Escaped text, with the roadmap's `code` as such."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(title))
+
+
+def _head(model: dict[str, Any]) -> str:
+    summary = model["summary"]
+    facts = [
+        (f"{summary['points']} <small>of {summary['possible']}</small>", "points"),
+        (f"{summary['done']} <small>of {summary['written']}</small>", "notebooks done"),
+        (summary["week"], "points this week"),
+        (summary["left"], "of work left"),
+    ]
+    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for value, name in facts)
+    planned = f" {_number(summary['planned'], 'notebook')} more planned." if summary["planned"] else ""
+    return (
+        '<header class="rdm-head"><div class="rdm-head-words">'
+        f"<h1>{text(model['title'])}</h1>"
+        "<p>From the first DNS query to a running Python backend, on real servers."
+        f'{planned}</p><dl class="rdm-figures">{figures}</dl></div>'
+        f"{_ring(summary['percent'])}</header>"
+    )
+
+
+def _ring(percent: int) -> str:
+    """The share of the points as a ring; its length in units of `pathLength`, so that 100 is all of it."""
+    arc = f'<circle cx="60" cy="60" r="52" class="arc" pathLength="100" stroke-dasharray="{percent} 100"/>'
+    return (
+        f'<svg class="rdm-ring" viewBox="0 0 120 120" role="img" aria-label="{percent} percent of the points">'
+        f'<circle cx="60" cy="60" r="52" class="track"/>{arc if percent else ""}'
+        f'<text x="60" y="66" text-anchor="middle">{percent}%</text>'
+        '<text x="60" y="84" text-anchor="middle" class="small">of the points</text></svg>'
+    )
+
+
+def _next(model: dict[str, Any]) -> str:
+    item = model["next"]
+    if item is None:
+        return (
+            '<section class="rdm-next" aria-label="What next"><div><p class="rdm-over">What next</p>'
+            f"<p class='rdm-why'>{text(model['nothing'])}</p></div></section>"
+        )
+    lesson = _open(item, "lesson", "Read the lesson", strong=not item["started"])
+    exercises = _open(
+        item, "exercises", "Go on with the exercises" if item["started"] else "Exercises", strong=item["started"]
+    )
+    return (
+        '<section class="rdm-next" aria-label="What next"><div>'
+        f'<p class="rdm-over">{"Go on with" if item["started"] else "Next"} · about {item["left"]}</p>'
+        f'<h2><span class="rdm-number">{item["number"]}</span> {text(item["title"])}</h2>'
+        f'<p class="rdm-why">{text(item["why"])}</p></div>'
+        f'<p class="rdm-actions">{exercises + lesson if item["started"] else lesson + exercises}</p></section>'
+    )
+
+
+def _section(section: dict[str, Any]) -> str:
+    number, title = section["number"], section["title"]
+    if section["written"]:
+        about = [
+            f"{section['points']} of {section['possible']} points",
+            f"{section['done']} of {_number(section['written'], 'notebook')} done",
+        ]
+        if section["planned"]:
+            about.append(f"{section['planned']} more planned")
+    else:
+        about = [_number(section["planned"], "notebook")]
+    bar = _bar(section["percent"], f"Section {number}") if section["written"] else ""
+    cards = "".join(_planned(item) if item["state"] == "planned" else _card(item) for item in section["notebooks"])
+    return (
+        f'<details class="rdm-section" data-state="{section["state"]}" data-key="section-{section["key"]}"'
+        f"{' open' if section['written'] else ''}><summary>"
+        f'<span class="rdm-station" aria-hidden="true">{number}</span>'
+        f'<span class="rdm-section-words"><h2><span class="rdm-hidden">Section {number}: </span>{text(title)}</h2>'
+        f'<span class="rdm-about">{" · ".join(about)}</span></span>'
+        f'{bar}{_chip(section["state"], section["label"])}</summary><div class="rdm-cards">{cards}</div></details>'
+    )
+
+
+def _card(item: dict[str, Any]) -> str:
+    number = item["number"]
+    left = f"about {item['left']} left" if item["state"] in {"started", "done"} else f"about {item['minutes']}"
+    about = [
+        f"{item['points']} of {item['possible']} points",
+        f"{item['exercises_done']} of {_number(len(item['exercises']), 'exercise')}",
+    ]
+    if item["state"] != "done":
+        about.append(left)
+    needs = "".join(
+        f'<li data-state="{need["state"]}">{icon("done" if need["state"] == "done" else need["state"])}'
+        f"{need['number']} {text(need['title'])} <em>({need['word']})</em></li>"
+        for need in item["requires"]
+    )
+    topics = "".join(f"<li>{text(topic)}</li>" for topic in item["topics"])
+    exercises = "".join(_exercise(exercise) for exercise in item["exercises"])
+    return (
+        f'<article class="rdm-card" data-state="{item["state"]}" data-key="{number}" '
+        f'data-points="{item["points"]}" aria-label="{escape(number + " " + item["title"])}">'
+        f'<header><span class="rdm-number">{number}</span><h3>{text(item["title"])}</h3>'
+        f"{_chip(item['state'], item['label'])}</header>"
+        f'{_bar(item["percent"], number)}<p class="rdm-about">{" · ".join(about)}</p>'
+        + (f'<div class="rdm-needs"><span>Builds on</span><ul>{needs}</ul></div>' if needs else "")
+        + f'<ul class="rdm-topics">{topics}</ul><p class="rdm-actions">'
+        + _open(item, "lesson", "Lesson", strong=False)
+        + _open(item, "exercises", "Exercises", strong=item["state"] in {"ready", "started"})
+        + f'</p><details class="rdm-more" data-key="exercises-{number}"><summary>'
+        f"{_number(len(item['exercises']), 'exercise')} one by one</summary>"
+        f"<ol>{exercises}</ol></details></article>"
+    )
+
+
+def _planned(item: dict[str, Any]) -> str:
+    topics = "".join(f"<li>{text(topic)}</li>" for topic in item["topics"])
+    needs = ", ".join(need["number"] for need in item["requires"])
+    return (
+        f'<article class="rdm-card" data-state="planned" data-key="{item["number"]}" '
+        f'aria-label="{escape(item["number"] + " " + item["title"])}, planned">'
+        f'<header><span class="rdm-number">{item["number"]}</span><h3>{text(item["title"])}</h3>'
+        f'{_chip("planned", item["label"])}</header><ul class="rdm-topics">{topics}</ul>'
+        + (f'<p class="rdm-about">Will build on {needs}</p>' if needs else "")
+        + "</article>"
+    )
+
+
+def _exercise(item: dict[str, Any]) -> str:
+    essays = "".join(
+        f'<button type="button" class="rdm-live rdm-assess" data-assess="{escape(essay["id"])}" '
+        f'data-key="assess-{escape(essay["id"])}">I compared my text with the rubric: count '
+        f"{essay['points']} points</button>"
+        for essay in item["essays"]
+    )
+    return (
+        f'<li data-state="{item["state"]}">{icon(item["state"])}<span>{text(item["title"])} '
+        f"<em>{item['label']}</em></span><b>{item['points']}/{item['possible']}"
+        f'<span class="rdm-hidden"> points</span></b>{essays}</li>'
+    )
+
+
+def _open(item: dict[str, Any], kind: str, label: str, *, strong: bool) -> str:
+    """A link to the file as it lies in the course; the living page opens the learner's copy instead."""
+    folder = "course" if kind == "lesson" else "work" if item.get("has_exercises") else "exercises"
+    href = f"{folder}/{item['section']}/{item['stem']}.ipynb"
+    where = "next" if "why" in item else "card"
+    return (
+        f'<a class="rdm-button{" rdm-strong" if strong else ""}" href="{escape(href)}" '
+        f'data-open="{item["number"]}" data-kind="{kind}" data-key="{where}-{kind}-{item["number"]}">'
+        f'{icon(kind)}{label}<span class="rdm-hidden"> of {item["number"]} {text(item["title"])}</span></a>'
+    )
+
+
+def _chip(state: str, label: str) -> str:
+    return f'<span class="rdm-chip" data-state="{state}">{icon(state)}{label}</span>'
+
+
+def _bar(percent: int, name: str) -> str:
+    return (
+        f'<span class="rdm-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent}" aria-label="{name}: share of the points">'
+        f'<i style="width:{percent}%"></i></span>'
+    )
+
+
+def _foot(model: dict[str, Any]) -> str:
+    states = [
+        ("done", "Done"),
+        ("started", "Started"),
+        ("ready", "Ready"),
+        ("later", "Later"),
+        ("planned", "Planned"),
+    ]
+    legend = "".join(f"<li>{_chip(state, label)}</li>" for state, label in states)
+    unknown = (
+        f"<p>{_number(model['unknown'], 'recorded result')} belong to exercises that this version of the course "
+        "does not have; they are kept, and not counted.</p>"
+        if model["unknown"]
+        else ""
+    )
+    return (
+        f'<footer class="rdm-foot"><ul class="rdm-legend" aria-label="What the signs mean">{legend}</ul>'
+        "<p>Lessons and exercises open as your own copies under <code>work/</code>. Running a check there counts "
+        f"at once; nothing else is recorded, and nothing leaves this machine.</p>{unknown}</footer>"
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

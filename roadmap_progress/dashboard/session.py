@@ -1,0 +1,240 @@
+"""What stands behind one open dashboard: the course, its store and its copies, read again as they change.
+
+Trouble is never raised out of `refresh`: it becomes a notice on the page, and is tried again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from roadmap_progress import catalog
+from roadmap_progress.dashboard import page, view
+from roadmap_progress.dashboard.view import Copies, Facts, Notice
+from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, StoreError
+from roadmap_progress.model import Event, EventSource, Outcome, Status
+from roadmap_progress.progress import summarize
+from roadmap_progress.store import Store, path_for
+from roadmap_progress.workspace import Workspace, cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from roadmap_progress.model import Notebook, Roadmap
+    from roadmap_progress.progress import Progress
+
+Signature = tuple[int, int, int] | None  # of a file: whether it is another one, or has another content
+
+
+class Session:
+    """The course as the learner stands in it.
+
+    Args:
+        start: a folder in the course; the current one where None.
+        clock: the time now, aware.
+    """
+
+    def __init__(self, start: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+        self._start, self._clock = start, clock
+        self.root: Path | None = None
+        self.roadmap: Roadmap | None = None
+        self.progress: Progress | None = None
+        self.facts = Facts()
+        self._catalog_seen: Signature = None
+        self._catalog_trouble: Notice | None = None
+        self._store: Store | None = None
+        self._store_seen: Signature = None
+        self._store_trouble: Notice | None = None
+        self._aside: frozenset[str] | None = None
+        self._events: list[Event] = []
+        self._last_row = 0
+        self._copies: dict[Path, tuple[Signature, bool]] = {}
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def refresh(self, *, thorough: bool = True) -> bool:
+        """Read what is new; returns whether there is something else to show than before.
+
+        Args:
+            thorough: look at the roadmap and the copies too; else only at the events, which takes
+                a fraction of a millisecond when there are none.
+        """
+        before = (self.progress, self.facts, self.roadmap)
+        if thorough or self.roadmap is None:
+            self._read_roadmap()
+        news = self._read_events()
+        if self.roadmap is not None and (news or self.progress is None or before[2] is not self.roadmap):
+            self.progress = summarize(self.roadmap, self._events, self._clock())
+        if thorough:
+            self.facts = self._look_around()
+        return (self.progress, self.facts, self.roadmap) != before
+
+    def parts(self) -> dict[str, str]:
+        """The page as it is now."""
+        if self.progress is None:
+            return {"notices": page.notices(view.notices(self.facts.notices))}
+        return page.parts(view.model(self.progress, self.facts))
+
+    def copy(self, number: str, kind: str, *, start_over: bool = False) -> Path:
+        """The learner's copy of a notebook's "lesson" or "exercises", made on first use.
+
+        Raises:
+            RoadmapError: there is no such notebook, or its copy cannot be made or read.
+        """
+        if self.root is None or self.roadmap is None:
+            raise CatalogError("the course's roadmap cannot be read, so nothing can be opened")
+        notebook = self.roadmap.find(number)
+        workspace = Workspace(self.root, self.roadmap.aliases)
+        if kind == "lesson":
+            return workspace.start_over_lesson(notebook) if start_over else workspace.lesson(notebook)
+        return workspace.start_over(notebook) if start_over else workspace.exercises(notebook)
+
+    def assess(self, check_id: str) -> None:
+        """Record that the learner held an essay against its rubric and found it good.
+
+        Raises:
+            RoadmapError: there is no such essay, or it cannot be recorded.
+        """
+        check = self.roadmap.checks.get(check_id) if self.roadmap else None
+        if check is None or check.kind != "essay":
+            raise CatalogError(f"no essay is called {check_id!r}")
+        if self._store is None:
+            raise StoreError("the progress file cannot be written; see the message at the top of the page")
+        self._store.append(
+            Event(
+                uuid=str(uuid4()),
+                machine=self._store.machine,
+                source=EventSource.SELF_ASSESSED,
+                check_id=check.id,
+                check_version=check.version,
+                answer_digest="",
+                outcome=Outcome.PASSED,
+                points=check.points,
+                time=self._clock(),
+            )
+        )
+
+    def _read_roadmap(self) -> None:
+        try:
+            if self.root is None:
+                self.root = catalog.find_root(self._start)
+            seen = _signature(self.root / catalog.FILE)
+            if self.roadmap is None or seen != self._catalog_seen:
+                self.roadmap = catalog.load(self.root)
+                self._catalog_seen = seen
+            self._catalog_trouble = None
+        except CatalogError as error:
+            self._catalog_trouble = Notice("error", "The course's roadmap cannot be read.", _sentence(error))
+
+    def _read_events(self) -> bool:
+        """Append what is new to the events; True when there was something."""
+        if self.root is None:
+            return False
+        path = path_for(self.root)
+        try:
+            if self._store is None:
+                self._store = Store(path)
+            seen = _identity(path)
+            changed = seen != self._store_seen
+            if changed:  # set aside, or deleted: row numbers begin anew
+                self._events, self._last_row, self._store_seen = [], 0, seen
+            for row, event in self._store.events(after=self._last_row):
+                self._events.append(event)
+                self._last_row = row
+                changed = True
+            self._store_trouble = None
+        except StoreError as error:
+            self._store_trouble = Notice("error", "Your progress cannot be read or written.", _sentence(error))
+            self.close()
+            return False
+        return changed
+
+    def _look_around(self) -> Facts:
+        notices = [trouble for trouble in (self._catalog_trouble, self._store_trouble) if trouble]
+        if self._store is not None:
+            title = "An unreadable progress file was set aside."
+            notices += [Notice("warning", title, text) for text in self._store.notices]
+        notices += self._files_set_aside()
+        if self.root is None or self.roadmap is None:
+            return Facts(notices=tuple(notices))
+        workspace = Workspace(self.root, self.roadmap.aliases)
+        written = [item for item in self.roadmap.notebooks.values() if item.status is Status.READY]
+        notices += self._unreadable_copies(workspace, written)
+        return Facts(
+            Copies(
+                frozenset(item.number for item in written if workspace.lesson_path(item).exists()),
+                frozenset(item.number for item in written if workspace.exercises_path(item).exists()),
+            ),
+            tuple(notices),
+        )
+
+    def _files_set_aside(self) -> Iterator[Notice]:
+        """Progress files that another process (a notebook's kernel) set aside since this page was opened."""
+        if self.root is None:
+            return
+        path = path_for(self.root)
+        found = frozenset(item.name for item in path.parent.glob(f"{path.name}.corrupt-*[Z0-9]"))
+        if self._aside is None:
+            self._aside = found
+        own = " ".join(self._store.notices) if self._store else ""
+        for name in sorted(found - self._aside):
+            if name not in own:
+                yield Notice(
+                    "warning",
+                    "An unreadable progress file was set aside.",
+                    f"It is kept as {name} in {path.parent}, and a new one was begun. Your answers are not "
+                    "touched: run a notebook's checks again to have them counted.",
+                )
+
+    def _unreadable_copies(self, workspace: Workspace, written: list[Notebook]) -> Iterator[Notice]:
+        for notebook in written:
+            for kind, path in (
+                ("lesson", workspace.lesson_path(notebook)),
+                ("exercises", workspace.exercises_path(notebook)),
+            ):
+                if not self._readable(path):
+                    yield Notice(
+                        "warning",
+                        f"Your copy of {notebook.number} cannot be opened.",
+                        f"{path} is cut short, or no notebook. Nothing was deleted: mend the file, or start over.",
+                        (notebook.number, kind),
+                    )
+
+    def _readable(self, path: Path) -> bool:
+        """Whether a copy is a notebook, or is not there; a file is read only when it has changed."""
+        seen = _signature(path)
+        if seen is None:
+            return True
+        known = self._copies.get(path)
+        if known is None or known[0] != seen:
+            try:
+                cells.parse(path.read_bytes())
+                readable = True
+            except (OSError, NotebookError):
+                readable = False
+            self._copies[path] = known = (seen, readable)
+        return known[1]
+
+
+def _signature(path: Path) -> Signature:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _identity(path: Path) -> Signature:
+    found = _signature(path)
+    return (found[0], 0, 0) if found else None
+
+
+def _sentence(error: RoadmapError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!")) else ".")

@@ -1,0 +1,248 @@
+"""What the dashboard shows: `Progress` and what is found under work/ → plain data, in a learner's words.
+
+Nothing here reads or writes. The same data feeds the page, the terminal, and whatever draws a map later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from roadmap_progress.model import Outcome
+from roadmap_progress.progress import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roadmap_progress.progress import (
+        CheckProgress,
+        ExerciseProgress,
+        NotebookProgress,
+        Progress,
+        SectionProgress,
+    )
+
+Model = dict[str, Any]
+
+STATE_LABELS = {
+    State.PLANNED: "Planned",
+    State.LATER: "Later",
+    State.READY: "Ready",
+    State.STARTED: "Started",
+    State.DONE: "Done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the learner must know.
+
+    Attributes:
+        level: "error", "warning" or "note".
+        start_over: number and kind ("lesson", "exercises") of the copy that starting over mends, where it does.
+    """
+
+    level: str
+    title: str
+    text: str
+    start_over: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Which notebooks (by number) the learner has a copy of."""
+
+    lessons: frozenset[str] = frozenset()
+    exercises: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true around the learner's progress."""
+
+    copies: Copies = field(default_factory=Copies)
+    notices: tuple[Notice, ...] = ()
+
+
+def model(progress: Progress, facts: Facts) -> Model:
+    """Everything that the page shows, as data that JSON can hold."""
+    written = [item for item in progress.notebooks.values() if item.state is not State.PLANNED]
+    return {
+        "title": "Backend roadmap",
+        "notices": notices(facts.notices),
+        "summary": {
+            "points": points(progress.points),
+            "possible": points(progress.possible),
+            "percent": percent(progress.completion),
+            "done": sum(item.state is State.DONE for item in written),
+            "written": len(written),
+            "planned": len(progress.notebooks) - len(written),
+            "week": points(progress.points_this_week),
+            "left": duration(sum(item.minutes_left for item in written)),
+            "begun": progress.last_at is not None,
+        },
+        "next": _next(progress),
+        "nothing": progress.why_nothing,
+        "sections": [_section(section, progress.notebooks, facts.copies) for section in progress.sections],
+        "unknown": progress.unknown,
+    }
+
+
+def notices(found: tuple[Notice, ...]) -> list[Model]:
+    """Notices as plain data."""
+    return [
+        {
+            "level": item.level,
+            "title": item.title,
+            "text": item.text,
+            "start_over": list(item.start_over) if item.start_over else None,
+        }
+        for item in found
+    ]
+
+
+def changes(before: Progress, after: Progress) -> str:
+    """One sentence on what moved between the two, for a screen reader; "" when nothing did."""
+    old = before.notebooks
+    moved = [
+        f"{item.notebook.number} {item.notebook.title}: {points(item.points)} of {points(item.possible)} points"
+        + (", done" if item.state is State.DONE else "")
+        for number, item in after.notebooks.items()
+        if number in old and (old[number].points, old[number].state) != (item.points, item.state)
+    ]
+    return f"{'; '.join(moved)}." if moved else ""
+
+
+def points(value: float) -> str:
+    """Points without a needless `.0`."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def percent(share: float) -> int:
+    """Whole percent that say 0 and 100 only when it is so."""
+    if share >= 1:
+        return 100
+    return min(99, max(1, round(share * 100))) if share > 0 else 0
+
+
+def duration(minutes: int) -> str:
+    """Minutes in words: "45 min", "3 h", "1 h 30 min"."""
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        return f"{rest} min"
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def _next(progress: Progress) -> Model | None:
+    if progress.next is None:
+        return None
+    item = progress.notebooks[progress.next.notebook]
+    notebook = item.notebook
+    return {
+        "number": notebook.number,
+        "title": notebook.title,
+        "section": notebook.section,
+        "stem": notebook.stem,
+        "why": progress.next.why,
+        "left": duration(item.minutes_left),
+        "started": item.state is State.STARTED,
+        "percent": percent(item.completion),
+    }
+
+
+def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress], copies: Copies) -> Model:
+    written = [item for item in section.notebooks if item.state is not State.PLANNED]
+    return {
+        "key": section.section.slug,
+        "number": section.section.number,
+        "title": section.section.title,
+        "state": section.state.value,
+        "label": STATE_LABELS[section.state],
+        "points": points(section.points),
+        "possible": points(section.possible),
+        "percent": percent(section.completion),
+        "written": len(written),
+        "planned": len(section.notebooks) - len(written),
+        "done": sum(item.state is State.DONE for item in written),
+        "left": duration(section.minutes_left),
+        "notebooks": [_notebook(item, everything, copies) for item in section.notebooks],
+    }
+
+
+def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress], copies: Copies) -> Model:
+    notebook = item.notebook
+    return {
+        "number": notebook.number,
+        "title": notebook.title,
+        "section": notebook.section,
+        "stem": notebook.stem,
+        "state": item.state.value,
+        "label": STATE_LABELS[item.state],
+        "points": points(item.points),
+        "possible": points(item.possible),
+        "percent": percent(item.completion),
+        "minutes": duration(notebook.minutes),
+        "left": duration(item.minutes_left),
+        "topics": [topic.title for topic in notebook.topics],
+        "requires": [_requirement(everything[number]) for number in notebook.requires],
+        "exercises": [_exercise(exercise) for exercise in item.exercises],
+        "exercises_done": item.exercises_done,
+        "has_lesson": notebook.number in copies.lessons,
+        "has_exercises": notebook.number in copies.exercises,
+    }
+
+
+def _requirement(item: NotebookProgress) -> Model:
+    words = {State.DONE: "done", State.PLANNED: "planned, blocks nothing"}
+    return {
+        "number": item.notebook.number,
+        "title": item.notebook.title,
+        "state": item.state.value,
+        "met": item.state in {State.DONE, State.PLANNED},
+        "word": words.get(item.state, "not done yet"),
+    }
+
+
+def _exercise(item: ExerciseProgress) -> Model:
+    state, label = _exercise_state(item)
+    return {
+        "id": item.exercise.id,
+        "title": item.exercise.title,
+        "state": state,
+        "label": label,
+        "points": points(item.points),
+        "possible": points(item.possible),
+        "essays": [
+            {"id": check.check.id, "points": points(check.check.points)}
+            for check in item.checks
+            if check.check.kind == "essay" and not check.passed
+        ],
+    }
+
+
+def _exercise_state(item: ExerciseProgress) -> tuple[str, str]:
+    """A word for the icon, and one for the reader."""
+    if item.done:
+        return "done", "passed"
+    if item.changed:
+        return "changed", "passed before it changed"
+    latest = _latest(item.checks)
+    if latest is None:
+        return "ready", "not begun"
+    words = {
+        Outcome.FAILED: ("failed", "does not pass yet"),
+        Outcome.CRASHED: ("failed", "stopped with an error"),
+        Outcome.TIMED_OUT: ("failed", "took too long"),
+        Outcome.PASSED: ("started", "partly passed"),
+        Outcome.NOT_ATTEMPTED: ("ready", "not begun"),
+    }
+    return words[latest]
+
+
+def _latest(checks: tuple[CheckProgress, ...]) -> Outcome | None:
+    """What a learner would call the exercise's result: a failing check goes before a passing one."""
+    last = [check.last for check in checks if check.last is not None]
+    for outcome in (Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.PASSED):
+        if outcome in last:
+            return outcome
+    return last[0] if last else None
