@@ -1,0 +1,157 @@
+"""nbgrader's gradebook, seen from the course: which cells it grades, and which the course has now.
+
+What autograde needs to know of a section, nbgrader's generate step writes into the gradebook. Here that
+step runs with its release going to a folder that is thrown away: `exercises/` is built already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import GenerateAssignment
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config.loader import PyFileConfigLoader
+
+from roadmap_progress.errors import ClassroomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from traitlets.config import Config
+
+CONFIG = "nbgrader_config.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What the gradebook holds of a cell: its text with the hidden part, and what it is worth."""
+
+    source: str
+    kind: str
+    locked: bool
+    points: float | None
+
+
+Cells = dict[tuple[str, str], Cell]  # by notebook and grade id
+
+
+def configuration(root: Path) -> Config:
+    """The course's own nbgrader configuration.
+
+    Raises:
+        ClassroomError: `nbgrader_config.py` is missing, or something in it or in the settings is wrong.
+    """
+    if not (root / CONFIG).is_file():
+        raise ClassroomError(f"{root / CONFIG} is missing; `git checkout {CONFIG}` brings it back")
+    try:
+        config: Config = PyFileConfigLoader(CONFIG, path=str(root)).load_config()
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise ClassroomError(
+            f"{root / CONFIG} or classroom/settings.toml is not as it should be: {error}"
+        ) from error
+    return config
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[Any]:
+    """The class's gradebook; made, with its tables, where there is none.
+
+    Raises:
+        ClassroomError: the file is no gradebook, or cannot be opened.
+    """
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
+    course = configuration(root).CourseDirectory
+    _find_alembic()
+    try:
+        with Gradebook(course.db_url, course.course_id) as gradebook:
+            yield gradebook
+    except OperationalError as error:
+        raise ClassroomError(
+            f"the gradebook {course.db_url} cannot be used: {error.orig}; after an update of nbgrader, "
+            "make a copy of it and run `nbgrader db upgrade`"
+        ) from error
+    except DatabaseError as error:
+        raise ClassroomError(f"{course.db_url} is no gradebook: {error.orig}") from error
+
+
+def recorded(gradebook: Any, section: str) -> Cells:
+    """The cells of the section that the gradebook grades; empty where it does not know the section."""
+    try:
+        assignment = gradebook.find_assignment(section)
+    except MissingEntry:
+        return {}
+    found: Cells = {}
+    for notebook in assignment.notebooks:
+        points = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
+        for cell in notebook.source_cells:
+            found[notebook.name, cell.name] = Cell(cell.source, cell.cell_type, cell.locked, points.get(cell.name))
+    return found
+
+
+def current(root: Path, sections: list[str]) -> dict[str, Cells]:
+    """The cells that the course has now, as nbgrader's generate step would record them.
+
+    Raises:
+        ClassroomError: nbgrader cannot read the solutions.
+    """
+    with tempfile.TemporaryDirectory(prefix="roadmap-gradebook-") as folder:
+        url = f"sqlite:///{Path(folder) / 'gradebook.db'}"
+        for section in sections:
+            generate(root, section, url)
+        with Gradebook(url) as gradebook:
+            return {section: recorded(gradebook, section) for section in sections}
+
+
+def generate(root: Path, section: str, url: str | None = None) -> None:
+    """Record the section's cells in the gradebook (at `url`, else the class's), as `generate_assignment` does.
+
+    Raises:
+        ClassroomError: nbgrader refuses; with what it said.
+    """
+    config = configuration(root)
+    _find_alembic()
+    said = _Listener()
+    log = logging.Logger(f"nbgrader.{section}")  # not in the tree of loggers: nothing is printed
+    log.addHandler(said)
+    with tempfile.TemporaryDirectory(prefix="roadmap-release-") as folder:
+        course = CourseDirectory(config=config)
+        course.assignment_id = section
+        course.release_directory = folder
+        if url:
+            course.db_url = url
+        converter = GenerateAssignment(coursedir=course, config=config, log=log)
+        converter.force = True
+        try:
+            converter.start()
+        except (NbGraderException, SystemExit) as error:
+            raise ClassroomError(f"nbgrader could not read solutions/{section}:\n{said.text()}") from error
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def text(self) -> str:
+        return "\n".join(f"    {line}" for message in self.messages for line in message.splitlines()[-3:])
+
+
+def _find_alembic() -> None:
+    """nbgrader starts `alembic` by name; it lies beside this interpreter, which need not be on the PATH."""
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", os.defpath)
+    if folder not in path.split(os.pathsep):
+        os.environ["PATH"] = folder + os.pathsep + path
