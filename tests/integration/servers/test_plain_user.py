@@ -1,0 +1,109 @@
+"""All servers work for a plain user whose PATH has no sbin, and for root."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import dnslib
+import pytest
+
+import roadmap_progress
+from roadmap_progress.servers import _nginx
+
+pytestmark = pytest.mark.server
+
+LESSON = """
+import json, os, pathlib, ssl
+import dns.message, dns.query, httpx
+from roadmap_progress.servers import certificate_authority, dns_hierarchy, http_cache, web_server
+
+site = pathlib.Path(os.environ["TMPDIR"], "site"); site.mkdir()
+site.chmod(0o700)
+(site / "index.html").write_text("books")
+with (
+    certificate_authority() as ca,
+    dns_hierarchy() as names,
+    web_server(site, certificate=ca.issue("localhost", "127.0.0.1")) as web,
+    http_cache(web.url, config="proxy_cache_valid 200 1m;") as edge,
+):
+    query = dns.message.make_query("mail.bookshop.example.", "A")
+    host, port = names.address_of(names.servers["bookshop.example."])
+    address = dns.query.udp(query, host, port=port, timeout=10).answer[0][0].to_text()
+    page = httpx.get(web.url, verify=ssl.create_default_context(cafile=ca.pem)).text
+    caches = [httpx.get(edge.url).headers["X-Cache"] for _ in range(2)]
+    source = str(web.found.path)
+left = [name for name in os.listdir(os.environ["TMPDIR"]) if name != "site"]
+print(json.dumps([os.geteuid(), address, page, caches, source, left]))
+"""
+
+
+def lesson(folder: Path, interpreter: str, user: int | None, nginx: str | None) -> list:
+    """Run the lesson as this user, as the present one if None, with the least of an environment."""
+    packages = [str(Path(module.__file__).parents[1]) for module in (roadmap_progress, dnslib)]
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(folder),
+        "PYTHONPATH": os.pathsep.join(packages),
+        "HOME": str(folder),
+    }
+    if nginx:
+        env["ROADMAP_NGINX"] = nginx
+    told = subprocess.run(
+        [interpreter, "-c", LESSON],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=env,
+        cwd="/",
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout)
+
+
+USERS = ["plain", "root"] if os.geteuid() == 0 else ["plain"]
+
+
+@pytest.fixture(params=USERS)
+def user(request, missing):
+    """(uid to change to or None, an interpreter that it may run); as root, the plain user is nobody."""
+    if os.geteuid() != 0 or request.param == "root":
+        return None, sys.executable
+    nobody = 65534
+    same_version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for interpreter in (sys.executable, f"/usr/bin/{same_version}", f"/usr/local/bin/{same_version}"):
+        try:
+            subprocess.run(
+                [interpreter, "-c", "pass"], user=nobody, group=nobody, extra_groups=[], check=True, cwd="/"
+            )
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return nobody, interpreter
+    return missing(
+        f"nobody may run neither {sys.executable} nor a system {same_version}; test as a plain user too"
+    )
+
+
+@pytest.fixture
+def folder(user):
+    """A folder of that user's; pytest's own cannot be entered by others."""
+    with tempfile.TemporaryDirectory(prefix="plain-") as folder:
+        os.chown(folder, -1 if user[0] is None else user[0], -1)
+        yield Path(folder)
+
+
+def test_the_whole_lesson_runs(user, folder, each_nginx):
+    uid, interpreter = user
+    named = str(_nginx.locate().path) if each_nginx == "wheel" else None
+    told_uid, address, page, caches, source, left = lesson(folder, interpreter, uid, named)
+    assert told_uid == (os.geteuid() if uid is None else uid)
+    assert (address, page, caches, left) == ("192.0.2.25", "books", ["MISS", "HIT"], [])
+    assert source == str(_nginx.locate().path)  # found, though PATH has no sbin

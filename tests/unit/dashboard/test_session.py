@@ -1,0 +1,172 @@
+"""What stands behind an open dashboard: a real store, real copies, and what may befall them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from roadmap_progress import catalog
+from roadmap_progress.dashboard.session import Session
+from roadmap_progress.errors import CatalogError, StoreError
+from roadmap_progress.model import Outcome
+from roadmap_progress.store import path_for
+
+Record = Callable[..., None]
+
+
+@pytest.fixture
+def session(tree: Path) -> Iterator[Session]:
+    session = Session(tree)
+    session.refresh()
+    yield session
+    session.close()
+
+
+def titles(session: Session) -> list[str]:
+    return [notice.title for notice in session.facts.notices]
+
+
+def points(session: Session) -> float:
+    assert session.progress is not None
+    return session.progress.points
+
+
+def test_another_processs_event_shows_at_the_next_look(session: Session, record: Record) -> None:
+    assert points(session) == 0
+    record("look_up")
+    assert session.refresh(thorough=False)
+    assert points(session) == 3
+    assert "3 <small>of 6</small>" in session.parts()["head"]
+
+
+def test_nothing_new_is_nothing_to_draw(session: Session) -> None:
+    assert not session.refresh(thorough=False)
+    assert not session.refresh()
+
+
+def test_a_store_that_was_set_aside_is_told_and_the_page_goes_on(
+    tree: Path, session: Session, record: Record
+) -> None:
+    record("look_up")
+    session.refresh()
+    session.close()
+    for companion in ("-wal", "-shm"):
+        path_for(tree).with_name(path_for(tree).name + companion).unlink(missing_ok=True)
+    path_for(tree).write_bytes(b"this is no database " * 400)
+    session.refresh()
+    assert titles(session) == ["An unreadable progress file was set aside."]
+    assert len(list(path_for(tree).parent.glob("progress.sqlite.corrupt-*"))) == 1
+    assert points(session) == 0
+    record("say_name")
+    session.refresh()
+    assert points(session) == 1
+
+
+def test_a_store_that_another_process_set_aside_is_told_too(tree: Path, session: Session, record: Record) -> None:
+    record("look_up")
+    session.refresh()
+    path_for(tree).rename(path_for(tree).with_name("progress.sqlite.corrupt-20261123T101010Z"))
+    record("say_name")
+    session.refresh()
+    assert titles(session) == ["An unreadable progress file was set aside."]
+    assert points(session) == 1  # what is stored now, not what was
+
+
+def test_a_truncated_copy_is_told_kept_and_mended_by_starting_over(session: Session) -> None:
+    copy = session.copy("1.1", "exercises")
+    copy.write_text('{"cells": [', encoding="utf-8")
+    assert session.refresh()
+    (notice,) = session.facts.notices
+    assert notice.start_over == ("1.1", "exercises")
+    assert 'data-start-over="1.1"' in session.parts()["notices"]
+    session.copy("1.1", "exercises", start_over=True)
+    session.refresh()
+    assert titles(session) == []
+    kept = list((copy.parents[1] / "kept" / "01-first").iterdir())
+    assert [path.read_text(encoding="utf-8") for path in kept] == ['{"cells": [']
+
+
+def test_a_missing_roadmap_is_a_message_and_comes_back(tree: Path) -> None:
+    text = (tree / catalog.FILE).read_text(encoding="utf-8")
+    (tree / catalog.FILE).unlink()
+    (tree / "content").mkdir()
+    (tree / "content" / "roadmap.toml").touch()  # a checkout in which nothing was built
+    session = Session(tree)
+    session.refresh()
+    assert titles(session) == ["The course's roadmap cannot be read."]
+    assert list(session.parts()) == ["notices"]
+    with pytest.raises(CatalogError, match="nothing can be opened"):
+        session.copy("1.1", "lesson")
+    (tree / catalog.FILE).write_text(text, encoding="utf-8")
+    assert session.refresh()
+    assert titles(session) == []
+    assert "section-01-first" in session.parts()
+    session.close()
+
+
+def test_a_roadmap_that_breaks_while_the_page_is_open_leaves_the_page_standing(
+    tree: Path, session: Session, record: Record
+) -> None:
+    record("look_up")
+    (tree / catalog.FILE).write_text("{", encoding="utf-8")
+    assert session.refresh()
+    assert titles(session) == ["The course's roadmap cannot be read."]
+    assert points(session) == 3
+
+
+def test_outside_the_course_the_page_says_where_to_go(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.refresh()
+    assert "change to the course's folder" in session.facts.notices[0].text
+
+
+def test_a_store_that_cannot_be_made_is_a_message_and_the_roadmap_still_shows(tree: Path) -> None:
+    (tree / "work").write_text("a file where a folder should be", encoding="utf-8")
+    session = Session(tree)
+    session.refresh()
+    assert titles(session) == ["Your progress cannot be read or written."]
+    assert "section-01-first" in session.parts()
+    with pytest.raises(StoreError):
+        session.assess("say_why")
+    (tree / "work").unlink()
+    session.refresh()
+    assert titles(session) == []
+    session.close()
+
+
+def test_a_new_version_of_the_course_shows_by_itself(tree: Path, session: Session) -> None:
+    data = json.loads((tree / catalog.FILE).read_text(encoding="utf-8"))
+    data["sections"][0]["notebooks"][0]["title"] = "Renamed"
+    (tree / catalog.FILE).write_text(json.dumps(data), encoding="utf-8")
+    assert session.refresh()
+    assert "Renamed" in session.parts()["section-01-first"]
+
+
+def test_an_essay_counts_once_the_learner_has_assessed_it(session: Session, record: Record) -> None:
+    record("say_name")
+    session.refresh()
+    assert 'data-assess="say_why"' in session.parts()["section-01-first"]
+    session.assess("say_why")
+    session.refresh()
+    assert points(session) == 3
+    assert 'data-assess="say_why"' not in session.parts()["section-01-first"]
+
+
+def test_only_an_essay_can_be_assessed_by_oneself(session: Session) -> None:
+    with pytest.raises(CatalogError, match="no essay is called 'look_up'"):
+        session.assess("look_up")
+
+
+def test_two_sessions_of_one_course_see_the_same(tree: Path, session: Session, record: Record) -> None:
+    other = Session(tree)
+    other.refresh()
+    session.assess("say_why")
+    record("look_up", Outcome.FAILED)
+    for one in (session, other):
+        one.refresh()
+    assert points(session) == points(other) == 2
+    assert session.parts() == other.parts()
+    other.close()
