@@ -34,10 +34,14 @@ def solution(grade_id: str) -> str:
 
 
 def cell(page: Page, text: str) -> Locator:
-    """The code cell of the notebook in front that holds this text."""
+    """The code cell of the notebook in front that holds this text.
+
+    By its place: the editor takes lines that are scrolled out of view from the page, the text that was looked for too.
+    """
     found = page.locator(".jp-NotebookPanel:visible .jp-CodeCell", has_text=text).first
     found.scroll_into_view_if_needed()
-    return found
+    place = found.get_attribute("data-windowed-list-index")
+    return page.locator(f'.jp-NotebookPanel:visible .jp-CodeCell[data-windowed-list-index="{place}"]')
 
 
 def run_cell(page: Page, found: Locator, source: str | None = None) -> None:
