@@ -144,21 +144,22 @@ def lines(report: Report, failures: dict[str, int]) -> Iterable[str]:
                 yield f"    {_line(check)}"
         if not result.passed and result.hints:
             hint = min(max(failures.get(exercise.id, 1), 1), result.hints)
-            yield f"    → Hint {hint} of {result.hints} is next, under the exercise's text."
+            yield f"    → Stuck? There are {result.hints} hints under the exercise's text; look at hint {hint}."
     yield ""
     graded = [result for result in report.exercises if result.attempted]
     earned = sum(result.points for result in report.exercises)
     possible = sum(result.exercise.points for result in report.exercises)
-    yield f"{earned:g} of {possible:g} points; {len(graded)} of {len(report.exercises)} exercises attempted."
+    yield (
+        f"{earned:g} of {possible:g} points in this run; {len(graded)} of {len(report.exercises)} exercises attempted. "
+        "The dashboard and `roadmap status` keep your best."
+    )
     waiting = sum(
         check.check.points for result in report.exercises for check in result.checks if not check.outcome
     )
     if waiting:
         yield f"{waiting:g} points are for prose, which a person grades."
     if not report.hidden:
-        yield (
-            "Hidden checks were not run: solutions/ is not at hand here. They try further cases of the same rules."
-        )
+        yield ("Only the visible checks were run. Your teacher's grading adds further cases of the same rules.")
 
 
 def _line(check: CheckResult) -> str:

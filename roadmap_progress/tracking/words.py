@@ -19,7 +19,7 @@ LONGEST_MESSAGE = 4000  # characters; a check that compares megabytes must not f
 
 NO_ANSWER_YET = (
     "○ Not attempted yet: no answer of yours has been run. Write it in the answer cell, run that, "
-    "then run this check again."
+    "then run this check again. (If you did: save the notebook, then run both again.)"
 )
 ANSWER_NOT_RUN = "The answer cell has not been run since the kernel started: run it, then this check again."
 ANSWER_STOPPED = "The answer cell stopped with {error}: put that right and run it, then this check again."

@@ -36,7 +36,7 @@ def solution(grade_id: str) -> str:
 def cell(page: Page, text: str) -> Locator:
     """The code cell of the notebook in front that holds this text.
 
-    By its place: the editor takes lines that are scrolled out of view from the page, the text that was looked for too.
+    By its place: the editor takes lines that are scrolled out of view from the page, and with them the text.
     """
     found = page.locator(".jp-NotebookPanel:visible .jp-CodeCell", has_text=text).first
     found.scroll_into_view_if_needed()

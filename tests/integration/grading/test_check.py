@@ -75,7 +75,7 @@ def test_hidden_checks_are_run_where_they_are_at_hand_and_only_there(course: Any
     code, out, _ = roadmap("check", "1.1")
     assert code == 0
     assert "✓ double (double): 2 of 2 points" in out
-    assert "Hidden checks were not run" in out
+    assert "Only the visible checks were run" in out
 
 
 def test_the_terminal_shows_the_assertions_words_and_the_next_hint(course: Any, roadmap: Any) -> None:
