@@ -150,8 +150,8 @@ def lines(report: Report, failures: dict[str, int]) -> Iterable[str]:
     earned = sum(result.points for result in report.exercises)
     possible = sum(result.exercise.points for result in report.exercises)
     yield (
-        f"{earned:g} of {possible:g} points in this run; {len(graded)} of {len(report.exercises)} exercises attempted. "
-        "The dashboard and `roadmap status` keep your best."
+        f"{earned:g} of {possible:g} points in this run; {len(graded)} of {len(report.exercises)} exercises "
+        "attempted. The dashboard and `roadmap status` keep your best."
     )
     waiting = sum(
         check.check.points for result in report.exercises for check in result.checks if not check.outcome

@@ -82,7 +82,7 @@ def test_the_terminal_shows_the_assertions_words_and_the_next_hint(course: Any, 
     work(course, {"double_answer": course.wrong["double_answer"]})
     _, shown, _ = roadmap("check", "1.1")
     assert "✗ double (double): 0 of 2 points\n    ✗ double_values: double(2): got 5; expected 4\n" in shown
-    assert "→ Hint 1 of 2 is next" in shown
+    assert "→ Stuck? There are 2 hints under the exercise's text; look at hint 1." in shown
     assert "– greet (greet): not attempted, 0 of 3 points" in shown
     work(course, {"double_answer": "def double(value):\n    return 6"})
     assert "→ Hint 2 of 2 is next" in roadmap("check", "1.1", "double")[1]

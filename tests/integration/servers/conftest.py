@@ -83,7 +83,8 @@ def descendants(pid: int) -> list[int]:
 
 
 OWNER = """
-import json, pathlib, sys, time
+import json, pathlib, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 from roadmap_progress.servers import certificate_authority, dns_hierarchy, http_cache, web_server
 site = pathlib.Path(sys.argv[1])
 ca = certificate_authority.start()
