@@ -85,7 +85,7 @@ def test_the_terminal_shows_the_assertions_words_and_the_next_hint(course: Any, 
     assert "→ Stuck? There are 2 hints under the exercise's text; look at hint 1." in shown
     assert "– greet (greet): not attempted, 0 of 3 points" in shown
     work(course, {"double_answer": "def double(value):\n    return 6"})
-    assert "→ Hint 2 of 2 is next" in roadmap("check", "1.1", "double")[1]
+    assert "look at hint 2." in roadmap("check", "1.1", "double")[1]
     assert "has no exercise 'triple'" in roadmap("check", "1.1", "triple")[2]
 
 
