@@ -52,6 +52,15 @@ class StopLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """A user of this machine, whom root can run programs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """How a command ended.
 
@@ -84,6 +93,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float,
     stdin: str = "",
+    user: User | None = None,
 ) -> Completed:
     """Run a command to its end, or to the end of its time; its process group does not outlive it.
 
@@ -96,6 +106,7 @@ def run(
         env: its whole environment; this process's if not given.
         timeout_s: after that its whole group is killed.
         stdin: what it can read.
+        user: whom to run it as; only root can choose.
 
     Raises:
         OSError: it could not be started at all, such as FileNotFoundError.
@@ -106,7 +117,16 @@ def run(
         source.write(stdin.encode())
         source.seek(0)
         process = subprocess.Popen(
-            words, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err, start_new_session=True
+            words,
+            cwd=cwd,
+            env=env,
+            stdin=source,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
         )
         timed_out = False
         try:
@@ -213,6 +233,7 @@ class Watchdog:
         descriptors: Sequence[int] = (),
         ask: str = "SIGTERM",
         limits: StopLimits | None = None,
+        user: User | None = None,
     ) -> Process:
         """Start a server in the directory; what it prints goes to `<name>.log` there.
 
@@ -223,6 +244,7 @@ class Watchdog:
             descriptors: sockets among those given to the watchdog, now the server's alone.
             ask: the signal by which this server is asked to end in peace.
             limits: of each step of stopping it.
+            user: whom to run it as, instead of root; see to it that they can enter the directory.
 
         Raises:
             ServerFailed: the program cannot be executed.
@@ -237,6 +259,7 @@ class Watchdog:
             "descriptors": list(descriptors),
             "ask": signal.Signals[ask].value,
             "limits_s": {"ask": limits.ask_s, "terminate": limits.terminate_s, "kill": limits.kill_s},
+            "user": [user.uid, user.gid] if user else None,
         }
         with interrupts_deferred(), self._lock:
             self._order(start=order)

@@ -87,6 +87,7 @@ class Watchdog:
         descriptors: list[int],
         ask: int,
         limits_s: dict[str, float],
+        user: list[int] | None,
     ) -> None:
         """Start a server; this process's copies of the handed-over sockets are closed, so they end with it."""
         try:
@@ -100,6 +101,9 @@ class Watchdog:
                     stderr=output,
                     pass_fds=descriptors,
                     start_new_session=True,  # its own group, out of reach of the terminal's Ctrl-C
+                    user=user[0] if user else None,
+                    group=user[1] if user else None,
+                    extra_groups=[] if user else None,
                 )
         except OSError as error:
             report(failed=name, error=str(error))

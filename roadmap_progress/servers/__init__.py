@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.packages import package_index
+    from roadmap_progress.servers.postgres import postgresql
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
 
@@ -34,6 +35,7 @@ __all__ = [
     "dns_hierarchy",
     "http_cache",
     "package_index",
+    "postgresql",
     "web_server",
 ]
 
@@ -44,6 +46,7 @@ REGISTRY = {
     "web_server": "roadmap_progress.servers.web",
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
+    "postgresql": "roadmap_progress.servers.postgres",
 }
 
 

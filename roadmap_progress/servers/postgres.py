@@ -1,0 +1,393 @@
+"""PostgreSQL of one's own, with databases, replicas and restarts.
+
+::
+
+    pg = postgresql.start()                # a fresh server: user and database "bookshop", nothing in it
+    psycopg.connect(pg.url)
+    with pg.database() as url: …           # a fresh database, dropped at the end
+    replica = pg.replica()                 # a streaming replica
+    replica.wait_until_caught_up()
+    replica.promote()
+
+It listens on 127.0.0.1 alone and asks for a password, which is part of the URL. `fsync` is off: what is committed
+survives the end of the server (`pg.kill()` and `pg.restart()` show it), not the end of the machine.
+
+`ROADMAP_POSTGRESQL_URL` names a server that somebody else runs; then that one is used, and stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from roadmap_progress.errors import ServerFailed
+from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.servers import _postgresql
+from roadmap_progress.servers._kind import Server, ServerKind, starting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import psycopg
+
+    from roadmap_progress.processes import User, Watchdog
+    from roadmap_progress.servers._found import Found
+
+HOST = "127.0.0.1"
+NAME = "postgresql"
+URL_VARIABLE = "ROADMAP_POSTGRESQL_URL"
+TIMEOUT_S = 30.0
+PORTS_TRIED = 5
+LIMITS = StopLimits(ask_s=5.0, terminate_s=1.0, kill_s=2.0)  # ask: SIGINT, PostgreSQL's fast shutdown
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "dynamic_shared_memory_type": "mmap",  # in the data directory: nothing is left in /dev/shm
+    "shared_buffers": "32MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+READY_LINE = 7  # of postmaster.pid, which begins with its process's number
+
+
+class Address:
+    """Databases on a server: how to reach them, and how to make fresh ones.
+
+    Attributes:
+        url: of the first database, with user and password, for psycopg, SQLAlchemy and psql.
+    """
+
+    url: str
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """A connection to the first database; options are psycopg's, such as `autocommit=True`."""
+        import psycopg
+
+        return psycopg.connect(self.url, **options)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh, empty database, which is dropped at the end, whoever is still connected."""
+        import psycopg
+        from psycopg import sql
+
+        name = f"fresh_{secrets.token_hex(6)}"
+        with self.connect(autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        try:
+            yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
+        finally:
+            with suppress(
+                psycopg.OperationalError
+            ):  # the server may have been stopped, and is then gone as a whole
+                connection = self.connect(autocommit=True)
+                with connection:
+                    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def extensions(self) -> list[str]:
+        """The names of the extensions that this server could load, such as "pg_trgm" or "postgis"."""
+        with self.connect() as connection:
+            rows = connection.execute("SELECT name FROM pg_available_extensions ORDER BY name").fetchall()
+        return [name for (name,) in rows]
+
+
+class PostgreSQL(Server, Address):
+    """A PostgreSQL server that was started here.
+
+    Attributes:
+        host: 127.0.0.1.
+        port: where it listens.
+        user: a superuser.
+        password: theirs.
+        data: its data directory.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        watchdog: Watchdog,
+        *,
+        user: User | None,
+        data: Path,
+        password: str,
+        settings: Mapping[str, str],
+        timeout_s: float,
+    ) -> None:
+        super().__init__(watchdog, found, "")
+        self.host, self.user, self.password = HOST, _postgresql.USER, password
+        self.data = data
+        self._account = user
+        self._settings = {**SETTINGS, **settings}
+        self._timeout_s = timeout_s
+        self.port = 0
+        self._start()
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        """Of the database `bookshop`, with user and password."""
+        return f"postgresql://{self.user}:{quote(self.password)}@{self.host}:{self.port}/{_postgresql.DATABASE}"
+
+    @property
+    def pid(self) -> int:
+        """The number of its first process, the postmaster."""
+        return self._watchdog.processes[NAME].pid
+
+    def log(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return tail(self._watchdog.processes[NAME].log, lines)
+
+    def restart(self) -> None:
+        """Stop it, if it runs, and start it again with the same data on the same port; true on return: ready.
+
+        Raises:
+            ServerFailed: it did not come up in time.
+        """
+        self._watchdog.stop(NAME)
+        self._start()
+
+    def kill(self) -> None:
+        """Kill its first process, as a crash would; the others notice and end. `restart()` then recovers."""
+        kill_group(self.pid)
+        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
+
+    def replica(self, *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Replica:
+        """A server that streams every change of this one, from a base backup on.
+
+        It has a replication slot, so this server keeps what a stopped replica has yet to read.
+
+        Args:
+            settings: names and values for its postgresql.conf.
+            timeout_s: it answers by then.
+
+        Raises:
+            ServerFailed: the backup failed, or the replica did not come up in time.
+        """
+        slot = f"replica_{secrets.token_hex(4)}"
+        with starting("postgresql-replica") as watchdog:
+            folder = _postgresql.open_to(self._account, watchdog.directory)
+            backup = run(
+                [
+                    _postgresql.program(self.found, "pg_basebackup"),
+                    *(
+                        "--dbname",
+                        self.url,
+                        "--pgdata",
+                        folder / "data",
+                        "--checkpoint=fast",
+                        "--wal-method=stream",
+                    ),
+                    *("--write-recovery-conf", "--create-slot", "--slot", slot, "--no-sync"),
+                ],
+                cwd=folder,
+                env=_postgresql.environment(),
+                timeout_s=timeout_s,
+                user=self._account,
+            )
+            if not backup.ok:
+                raise ServerFailed(f"the replica could not be made: pg_basebackup says:\n{backup.stderr.strip()}")
+            return Replica(
+                self,
+                watchdog,
+                data=folder / "data",
+                settings={**self._settings, **(settings or {})},
+                timeout_s=timeout_s,
+            )
+        raise AssertionError("not reached")
+
+    def _start(self) -> None:
+        """Start it on its port, or on a free one if it has none yet."""
+        assert self.found.path is not None  # noqa: S101 (a program has a path)
+        chosen = self.port
+        for attempt in range(PORTS_TRIED):
+            self.port = chosen or _free_port()
+            self._address = f"{self.host}:{self.port}"
+            settings = {**self._settings, "port": str(self.port)}
+            options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+            self._watchdog.start(
+                NAME,
+                [self.found.path, "-D", self.data, *options],
+                env=_postgresql.environment(),
+                ask="SIGINT",
+                limits=LIMITS,
+                user=self._account,
+            )
+            try:
+                self._watchdog.wait_ready(NAME, self._ready, timeout_s=self._timeout_s)
+            except ServerFailed:
+                # PostgreSQL cannot take a socket over, so another program may have been faster with the port;
+                # and after a crash, processes of before may for a moment still hold its shared memory.
+                if attempt + 1 == PORTS_TRIED or not (chosen or _taken(self.port)):
+                    raise
+            else:
+                return
+
+    def _ready(self) -> bool:
+        """The postmaster writes into its data directory that it takes connections."""
+        lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        return (
+            len(lines) > READY_LINE
+            and lines[READY_LINE].strip() == "ready"
+            and lines[0].strip() == str(self.pid)  # and not one that was killed
+        )
+
+
+class Replica(PostgreSQL):
+    """A streaming replica, read-only until it is promoted.
+
+    Attributes:
+        primary: the server that it follows.
+    """
+
+    def __init__(
+        self, primary: PostgreSQL, watchdog: Watchdog, *, data: Path, settings: Mapping[str, str], timeout_s: float
+    ) -> None:
+        self.primary = primary
+        super().__init__(
+            primary.found,
+            watchdog,
+            user=primary._account,
+            data=data,
+            password=primary.password,
+            settings=settings,
+            timeout_s=timeout_s,
+        )
+
+    def wait_until_caught_up(self, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Return once it has replayed all that the primary has written so far.
+
+        Raises:
+            ServerFailed: it has not by then.
+        """
+        with self.primary.connect(autocommit=True) as primary, self.connect(autocommit=True) as replica:
+            (written,) = primary.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,)
+
+            def caught_up() -> bool:
+                row = replica.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [written]).fetchone()
+                return bool(row and row[0])
+
+            if not wait_until(caught_up, timeout_s=timeout_s):
+                raise ServerFailed(
+                    f"the replica has not caught up with {written} within {timeout_s:g} s; the last lines of its "
+                    f"log:\n{self.log()}"
+                )
+
+    def promote(self) -> None:
+        """Make it a server of its own, which takes writes; true on return: it does.
+
+        Raises:
+            ServerFailed: it was not done in time.
+        """
+        with self.connect(autocommit=True) as connection:
+            done = connection.execute("SELECT pg_promote(true, %s)", [int(self._timeout_s)]).fetchone()
+        if not (done and done[0]):
+            raise ServerFailed(f"the replica was not promoted within {self._timeout_s:g} s:\n{self.log()}")
+
+
+class PostgreSQLElsewhere(Address):
+    """A server that somebody else runs, named in the environment."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.found = locate()
+        parts = urlsplit(url)
+        self._address = f"{parts.hostname}:{parts.port or 5432}"
+
+    @property
+    def description(self) -> str:
+        """Which version, and where it listens."""
+        return f"{self.found} at {self._address}"
+
+    def stop(self) -> None:
+        """Nothing: it is not ours to stop."""
+
+    def replica(self) -> Replica:
+        """Not to be had: a replica needs a server of one's own.
+
+        Raises:
+            ServerFailed: always.
+        """
+        raise ServerFailed(f"a replica needs a server of our own: take {URL_VARIABLE} out of the environment")
+
+
+def locate() -> Found:
+    """The PostgreSQL that would be taken.
+
+    Raises:
+        ServerUnavailable: there is none, or the one named in the environment does not answer.
+    """
+    url = os.environ.get(URL_VARIABLE)
+    if not url:
+        return _postgresql.locate()
+    import psycopg
+
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            version = connection.info.parameter_status("server_version") or "?"
+    except psycopg.Error as error:
+        reasons = [f"{URL_VARIABLE} names a server that cannot be used: {str(error).strip()}"]
+        raise _postgresql.INSTALL.unavailable("PostgreSQL", reasons) from error
+    return _postgresql.elsewhere(version.split()[0])
+
+
+def _open(
+    *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+) -> PostgreSQL | PostgreSQLElsewhere:
+    """Start a fresh PostgreSQL.
+
+    Args:
+        settings: names and values for its postgresql.conf, such as {"wal_level": "logical"}.
+        timeout_s: it answers by then; the first start of all also makes the template.
+
+    Raises:
+        ServerUnavailable: there is no PostgreSQL.
+        ServerFailed: it did not accept its settings, or did not come up in time.
+    """
+    if url := os.environ.get(URL_VARIABLE):
+        return PostgreSQLElsewhere(url)
+    found = _postgresql.locate()
+    user = _postgresql.unprivileged()
+    with starting(NAME) as watchdog:
+        folder = _postgresql.open_to(user, watchdog.directory)
+        prepared = _postgresql.template(found, user, folder)
+        data = _postgresql.copy(prepared, folder)
+        return PostgreSQL(
+            found,
+            watchdog,
+            user=user,
+            data=data,
+            password=prepared.password,
+            settings=settings or {},
+            timeout_s=timeout_s,
+        )
+    raise AssertionError("not reached")
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+postgresql = ServerKind(
+    "postgresql",
+    _open,
+    locate,
+    _postgresql.INSTALL,
+    "PostgreSQL, with fresh databases and replicas",
+)
