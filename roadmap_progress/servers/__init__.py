@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
+    from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
     from roadmap_progress.servers.tls import certificate_authority
@@ -36,6 +37,7 @@ __all__ = [
     "http_cache",
     "package_index",
     "postgresql",
+    "redis_server",
     "web_server",
 ]
 
@@ -47,6 +49,7 @@ REGISTRY = {
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
     "postgresql": "roadmap_progress.servers.postgres",
+    "redis_server": "roadmap_progress.servers.keyvalue",
 }
 
 
