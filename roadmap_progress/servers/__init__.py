@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
+    from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
@@ -35,6 +36,7 @@ __all__ = [
     "certificate_authority",
     "dns_hierarchy",
     "http_cache",
+    "mongodb",
     "package_index",
     "postgresql",
     "redis_server",
@@ -50,6 +52,7 @@ REGISTRY = {
     "package_index": "roadmap_progress.servers.packages",
     "postgresql": "roadmap_progress.servers.postgres",
     "redis_server": "roadmap_progress.servers.keyvalue",
+    "mongodb": "roadmap_progress.servers.documents",
 }
 
 
