@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
+    from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
 
@@ -36,6 +37,7 @@ __all__ = [
     "certificate_authority",
     "dns_hierarchy",
     "http_cache",
+    "kafka",
     "mongodb",
     "package_index",
     "postgresql",
@@ -53,6 +55,7 @@ REGISTRY = {
     "postgresql": "roadmap_progress.servers.postgres",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
+    "kafka": "roadmap_progress.servers.streams",
 }
 
 

@@ -1,4 +1,4 @@
-"""A document store as lessons use it: aggregation, indexes, transactions, change streams; and nothing left of it."""
+"""A document store as lessons use it: aggregation, indexes, transactions, change streams; nothing left."""
 
 from __future__ import annotations
 
