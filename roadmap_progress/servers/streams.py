@@ -6,10 +6,10 @@
     producer = confluent_kafka.Producer({"bootstrap.servers": cluster.bootstrap_servers})
 
 It is a stand-in, and its description says so. Clients talk the real protocol to it: partitions, consumer groups
-that rebalance, committed offsets, idempotent producers, transactions. But it keeps everything in memory, and topics
-make themselves, with four partitions: `create_topics` and `describe_configs` time out.
+that rebalance, committed offsets, idempotent producers, transactions. But it keeps everything in memory, and its
+topics make themselves, with four partitions: `create_topics` and `describe_configs` time out.
 
-`ROADMAP_KAFKA_BOOTSTRAP_SERVERS` names a cluster that somebody else runs; then that one is used and stays as it is.
+`ROADMAP_KAFKA_BOOTSTRAP_SERVERS` names a cluster that somebody else runs; then that one is used.
 """
 
 from __future__ import annotations
