@@ -1,0 +1,218 @@
+"""The process of the checks: runs locked cells and checks, and reaches the answers through stand-ins only.
+
+A name that a check reads is looked up in this order: what the released answer cells bind (those are what is graded)
+comes from the answers' process; what locked cells and earlier checks made here stays; the rest comes from the answers.
+A helper of a locked cell that has to run beside the answers (it measures their memory, say) carries the mark of
+`roadmap_progress.beside_answers`.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import concurrent.futures
+import inspect
+import socket
+import threading
+import types
+from typing import Any
+
+from roadmap_progress.execution import proxies, values, wire
+from roadmap_progress.execution.peer import OtherEnded, Peer
+from roadmap_progress.execution.shell import Cells
+
+_KNOWN_AS = {"numpy": "np", "pandas": "pd", "matplotlib.pyplot": "plt", "datetime": "dt", "scipy": "sp"}
+_UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
+
+
+def serve(channels: list[socket.socket]) -> None:
+    """Take cells from the first channel; the second one leads to the answers' process."""
+    control, answers = channels
+    _Checks(control, answers).run()
+
+
+class _Checks:
+    def __init__(self, control: socket.socket, answers: socket.socket) -> None:
+        self._control = control
+        self._cells = Cells()
+        self._graded: set[str] = set()
+        self._reach = proxies.Reach(guarded=True, own_class=self._own_class)
+        self._reach.peer = self._peer = Peer(answers, self._handle)
+        self._fetched: set[str] = set()
+        shell = self._cells.shell
+        shell.user_ns[_UNBIND] = lambda name: self._ask_name("unbind", name)
+        shell.user_ns[_BIND] = self._bind
+        shell.user_ns_hidden.update({_UNBIND: None, _BIND: None})
+        shell.ast_transformers.append(_Mirror(self._fetched))
+
+    def run(self) -> None:
+        wire.send(self._control, {"ready": True})
+        while True:
+            message = wire.receive(self._control)
+            if "check" in message:
+                self._reach.operators_allowed = message["operators"]
+                self._graded = set(message["graded"])
+                try:
+                    self._look_up(message["check"], set(message["graded"]), rebound=message["rebound"])
+                    outputs, count = self._cells.run(message["check"], message["timeout_s"])
+                    if not any(output.get("ename") == "CellTimeout" for output in outputs):
+                        self._peer.call({"do": "turn over"})
+                except (OtherEnded, wire.ProtocolError) as error:
+                    outputs, count = [_error(error)], self._cells.shell.execution_count
+                wire.send(self._control, {"outputs": outputs, "count": count})
+            elif "environment" in message:
+                wire.send(self._control, {"done": True})
+            else:
+                before = set(self._cells.shell.user_ns)
+                outputs, count = self._cells.run(message["run"], message["timeout_s"])
+                self._fetched -= set(self._cells.shell.user_ns) - before
+                wire.send(self._control, {"outputs": outputs, "count": count})
+
+    def _look_up(self, source: str, graded: set[str], *, rebound: list[str]) -> None:
+        """Bring the names that the check reads up to date."""
+        names = self._cells.shell.user_ns
+        read = {
+            name for name in _names_read(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
+        }
+        # all that is graded: helpers of the locked cells may read it, too
+        wanted = graded | {name for name in read if self._theirs(name, graded, rebound)}
+        listed = self._reach.answer_of(self._peer.call({"do": "names"}))
+        there = wanted & {name for name in listed if type(name) is str} if isinstance(listed, list) else set()
+        reply = self._peer.call({"do": "fetch", "wanted": sorted(there)})
+        found = self._reach.answer_of(reply) if there else {}
+        if not isinstance(found, dict):
+            raise wire.ProtocolError("names that are no dict")
+        for name in wanted:
+            if name in found and _may_be(name, found[name]):
+                names[name] = found[name]
+                self._fetched.add(name)
+            elif name in self._fetched:
+                names.pop(name, None)
+                self._fetched.discard(name)
+
+    def _own_class(self, qualname: str) -> type | None:
+        if qualname.partition(".")[0] in self._graded:
+            return None
+        return proxies.class_named(self._cells.shell.user_ns, qualname)
+
+    def _theirs(self, name: str, graded: set[str], rebound: list[str]) -> bool:
+        names = self._cells.shell.user_ns
+        if name in graded or name in self._fetched or name not in names:
+            return True
+        own = names[name]
+        if getattr(own, "runs_beside_answers", False) is True:
+            return True
+        return name in rebound and not isinstance(own, (types.FunctionType, types.ModuleType, type))
+
+    def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What the answers ask of objects that a check gave them."""
+        try:
+            arguments = [values.decode(argument, self._reach) for argument in message["arguments"]]
+            named = {str(name): values.decode(value, self._reach) for name, value in message["named"].items()}
+            operation = message["do"]
+            if operation in ("await", "aenter", "aexit", "anext", "aiter", "signature"):
+                result = _asynchronous(operation, arguments)
+            elif operation in proxies.OPERATIONS:
+                result = self._reach.perform(operation, arguments, named)
+            else:
+                raise wire.ProtocolError(f"{operation!r} is no operation")
+            return {"value": values.encode(result, self._reach)}
+        except OtherEnded:
+            raise
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked
+            try:
+                return {"raised": self._reach.give(error)}
+            except Exception:  # noqa: BLE001 - an error that cannot be told
+                return {"raised": self._reach.give(RuntimeError(type(error).__name__))}
+
+    def _ask_name(self, operation: str, *arguments: Any) -> None:
+        self._reach.ask(operation, *arguments)
+
+    def _bind(self, name: str) -> None:
+        """Tell the answers' process of a name that the check bound anew, if the value is one of its own."""
+        value = self._cells.shell.user_ns[name]
+        if proxies.is_stand_in(value):
+            self._ask_name("bind", name, value)
+
+
+class _Mirror(ast.NodeTransformer):
+    """`del f` and `f = …` at the top of a check, for a name of the answers, are done over there as well."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+
+    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:  # noqa: N802 - ast's name
+        return node
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+
+    def visit_Delete(self, node: ast.Delete) -> Any:  # noqa: N802 - ast's name
+        return self._with(_UNBIND, node, node.targets)
+
+    def visit_Assign(self, node: ast.Assign) -> Any:  # noqa: N802 - ast's name
+        return self._with(_BIND, node, node.targets)
+
+    def _with(self, helper: str, node: ast.stmt, targets: list[ast.expr]) -> Any:
+        calls = []
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in self._names:
+                call = ast.Call(ast.Name(helper, ast.Load()), [ast.Constant(target.id)], [])
+                calls.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node)))
+        return [*calls, node] if helper == _UNBIND else [node, *calls]
+
+
+def _names_read(source: str) -> set[str]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def _may_be(name: str, value: Any) -> bool:
+    """A module is taken under its own name only: `np` must not be a module that agrees with everything."""
+    if not isinstance(value, types.ModuleType):
+        return True
+    return name in (
+        value.__name__.rpartition(".")[2],
+        value.__name__.partition(".")[0],
+        _KNOWN_AS.get(value.__name__),
+    )
+
+
+def _asynchronous(operation: str, arguments: list[Any]) -> Any:
+    if operation == "signature":
+        return proxies.describe_signature(*arguments)
+    subject, *rest = arguments
+    if operation == "aiter":
+        return type(subject).__aiter__(subject)
+    if operation == "await" and not inspect.isawaitable(subject):
+        raise TypeError(f"a {type(subject).__name__} cannot be awaited")
+
+    async def finish() -> Any:
+        if operation == "await":
+            return await subject
+        method = {"aenter": "__aenter__", "aexit": "__aexit__", "anext": "__anext__"}[operation]
+        return await getattr(type(subject), method)(subject, *rest)
+
+    result: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            result.set_result(asyncio.run(finish()))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # this thread's loop is waiting already
+    return result.result()
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    words = "the process of your answers ended" if isinstance(error, OtherEnded) else str(error)
+    name = "DeadKernelError" if isinstance(error, OtherEnded) else type(error).__name__
+    return {"output_type": "error", "ename": name, "evalue": words, "traceback": [f"{name}: {words}"]}

@@ -1,0 +1,249 @@
+"""The side that asks the zygote: start one, fork children for a submission, end them.
+
+    with Zygote(["pandas"]) as zygote:
+        with zygote.fork("answers", Sandbox()) as child:
+            child.ask({"run": "1 + 1", "timeout_s": 10})
+
+A zygote ends with the process that started it, whatever ends that; its children end with the zygote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from roadmap_progress.errors import ExecutionError
+from roadmap_progress.execution import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from roadmap_progress.execution.sandbox import Sandbox
+
+START_TIMEOUT_S = 120
+_THREADS_EXIT = 3
+
+
+class Zygote:
+    """A zygote and the way to it; not for several threads at once.
+
+    Attributes:
+        skipped: modules that could not be imported beforehand, with the reason.
+    """
+
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        self._modules = list(dict.fromkeys(modules))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ended: dict[int, dict[str, Any]] = {}
+        self._next = 0
+        self.skipped: dict[str, str] = {}
+
+    def __enter__(self) -> Zygote:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start it, and wait until everything is imported.
+
+        Raises:
+            ExecutionError: it died or was not ready in time; with its own words.
+        """
+        while True:
+            culprit = self._try_start()
+            if culprit is None:
+                return
+            self.skipped[culprit] = "starts threads when it is imported"
+            self._modules = [name for name in self._modules if name != culprit]
+
+    def _try_start(self) -> str | None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, tempfile.TemporaryFile() as said:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "roadmap_progress.execution.zygote",
+                    str(theirs.fileno()),
+                    ",".join(self._modules),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the process that asks
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+            )
+            theirs.close()
+            ours.settimeout(START_TIMEOUT_S)
+            try:
+                data = ours.recv(1 << 16)
+            except TimeoutError:
+                data = b""
+            if not data:
+                ours.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(1)
+                self._kill()
+                said.seek(0)
+                words = said.read().decode("utf-8", "replace").strip()
+                if self._process.returncode == _THREADS_EXIT and "threads: " in words:
+                    culprit = words.rpartition("threads: ")[2].strip()
+                    if culprit in self._modules:
+                        return culprit
+                raise ExecutionError(f"the zygote did not get ready in {START_TIMEOUT_S} s:\n{words[-2000:]}")
+        self.skipped.update(json.loads(data)["skipped"])
+        self._control = ours
+        return None
+
+    def fork(
+        self, role: str, sandbox: Sandbox, *, channels: Iterable[socket.socket] = (), join: Child | None = None
+    ) -> Child:
+        """A child in the sandbox, or in that of another child beside it.
+
+        Args:
+            role: the module of this package that serves in it, "answers" or "checks".
+            channels: sockets that it gets besides the one to us.
+
+        Raises:
+            ExecutionError: it could not be forked, or died before it was ready.
+        """
+        ours, theirs = socket.socketpair()
+        number, self._next = self._next, self._next + 1
+        request = {
+            "fork": number,
+            "role": role,
+            "sandbox": sandbox.as_json(),
+            "join": join.pid if join else None,
+            "environment": {},
+        }
+        if self._control is None:
+            raise ExecutionError("the zygote is not running")
+        with theirs:
+            socket.send_fds(
+                self._control,
+                [json.dumps(request).encode()],
+                [theirs.fileno(), *(channel.fileno() for channel in channels)],
+            )
+            self._control.settimeout(30)
+            while True:
+                message = self._listen()
+                if message.get("fork") == number and "pid" in message:
+                    break
+                if message.get("ended") == number:
+                    ours.close()
+                    raise ExecutionError(f"no process could be forked: {message.get('error')}")
+        child = Child(self, number, message["pid"], ours)
+        try:
+            said = child.receive(30)
+        except (EOFError, OSError, wire.ProtocolError) as error:
+            said = {"failed": str(error)}
+        if "failed" in said:
+            ended = child.end()
+            raise ExecutionError(f"no sandbox: {said['failed']} (the process ended with {ended.get('status')})")
+        return child
+
+    def _listen(self) -> dict[str, Any]:
+        assert self._control is not None  # noqa: S101 - started
+        try:
+            data = self._control.recv(1 << 16)
+        except TimeoutError:
+            raise ExecutionError("the zygote does not answer") from None
+        if not data:
+            raise ExecutionError("the zygote died")
+        message: dict[str, Any] = json.loads(data)
+        if "ended" in message:
+            self._ended[message["ended"]] = message
+        return message
+
+    def end(self, number: int) -> dict[str, Any]:
+        """Kill a child with all its processes and wait for its end; returns status and peak memory."""
+        if self._control is None:
+            return {}
+        self._control.settimeout(10)
+        if number not in self._ended:
+            with contextlib.suppress(OSError):
+                self._control.send(json.dumps({"kill": number}).encode())
+        while number not in self._ended:
+            self._listen()
+        return self._ended.pop(number)
+
+    def close(self) -> None:
+        """End it and its children; returns when they are gone."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            self._kill()
+            self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@dataclass
+class Child:
+    """A forked process.
+
+    Attributes:
+        pid: as the zygote sees it.
+    """
+
+    zygote: Zygote
+    number: int
+    pid: int
+    channel: socket.socket
+    _over: dict[str, Any] | None = field(default=None)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def ask(self, message: dict[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
+        """Send a message and wait for the answer.
+
+        Raises:
+            EOFError, OSError: the child ended.
+            TimeoutError: it did not answer in time.
+            ProtocolError: it said what no honest child says.
+        """
+        self.channel.settimeout(timeout_s)
+        wire.send(self.channel, message)
+        return self.receive(timeout_s)
+
+    def receive(self, timeout_s: float) -> dict[str, Any]:
+        """The child's next message; the limit holds for the whole of it, however slowly it drips."""
+        self.channel.settimeout(timeout_s)
+        began = time.monotonic()
+        message = wire.receive(self.channel)
+        if time.monotonic() - began > 2 * timeout_s:
+            raise TimeoutError
+        return message
+
+    def end(self) -> dict[str, Any]:
+        """Kill it and everything that it started; returns `status` and `peak_mb`."""
+        if self._over is None:
+            self.channel.close()
+            self._over = self.zygote.end(self.number)
+        return self._over

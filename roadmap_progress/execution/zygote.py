@@ -1,0 +1,248 @@
+"""A process that has everything imported and forks a child for each notebook: `python -m ….zygote DESCRIPTOR`.
+
+Rules that make forking safe, and are held by `_assert_fork_safe`: one thread, no event loop, no zmq context. The
+zygote speaks with one process only, over a SOCK_SEQPACKET socket that it inherited; when that closes, it kills its
+children and ends. Its protocol (`roadmap_progress.execution.forks` is the other side):
+
+    {"fork": number, "role": …, "sandbox": …, "join": pid | null, "cwd": …}  with descriptors  ->  {"pid": …, "fork": number}
+    {"kill": number}                                                          ->  (nothing)
+    a child ended                                                             ->  {"ended": number, "status": …, "peak_mb": …}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from roadmap_progress.execution import wire
+
+MESSAGE_BYTES = 1 << 16
+ALWAYS = (
+    "IPython.core.magics",
+    "IPython.core.completer",
+    "IPython.core.async_helpers",
+    "IPython.core.debugger",
+    "IPython.lib.pretty",
+    "stack_data",
+    "pygments.styles.default",
+    "pygments.formatters.terminal256",
+    "concurrent.futures.thread",
+    "datetime",
+    "decimal",
+    "fractions",
+    "ipaddress",
+    "uuid",
+    "pathlib",
+    "encodings.idna",
+    "_strptime",
+    "timeit",
+    "inspect",
+    "unittest",
+    "roadmap_progress.execution.answers",
+    "roadmap_progress.execution.checks",
+)
+
+
+def serve(control: socket.socket, modules: list[str]) -> None:
+    """Import, say so, and fork on request until the other side is gone."""
+    from roadmap_progress.execution import _seccomp, sandbox, shell
+
+    sandbox.become_root()
+    skipped = _preload(modules)
+    shell.build()
+    code = _seccomp.program()
+    _assert_fork_safe()
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    control.send(json.dumps({"ready": os.getpid(), "skipped": skipped}).encode())
+    _Zygote(control, code).run()
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, filter_code: bytes) -> None:
+        self._control, self._filter = control, filter_code
+        self._children: dict[int, int] = {}  # pid -> the number that the other side gave it
+
+    def run(self) -> None:
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        selector = selectors.DefaultSelector()
+        selector.register(self._control, selectors.EVENT_READ)
+        selector.register(reading, selectors.EVENT_READ)
+        try:
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj == reading:
+                        with contextlib.suppress(BlockingIOError):
+                            os.read(reading, 4096)
+                        self._reap()
+                    elif not self._request():
+                        return
+        finally:
+            for pid in self._children:
+                _kill(pid)
+
+    def _request(self) -> bool:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 4)
+        except ConnectionError:
+            return False
+        if not data:
+            return False
+        message = json.loads(data)
+        if "kill" in message:
+            for pid, number in self._children.items():
+                if number == message["kill"]:
+                    _kill(pid)
+            return True
+        self._fork(message, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
+
+    def _fork(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        from roadmap_progress.execution import sandbox
+
+        try:
+            pid = sandbox.fork()
+        except OSError as error:  # no process left, no memory
+            self._tell({"ended": message["fork"], "status": None, "error": str(error)})
+            return
+        if pid == 0:
+            _child(message, descriptors, self._filter)
+        self._children[pid] = message["fork"]
+        self._tell({"pid": pid, "fork": message["fork"]})
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._children.pop(pid, None)
+            if number is not None:
+                ended = os.waitstatus_to_exitcode(status)
+                self._tell({"ended": number, "status": ended, "peak_mb": usage.ru_maxrss >> 10})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # gone: the next read says so
+            self._control.send(json.dumps(message).encode())
+
+
+def _child(message: dict[str, Any], descriptors: list[int], filter_code: bytes) -> NoReturn:
+    status, channels = 1, descriptors
+    try:
+        channels = _reset(descriptors)
+        _shut_in(message, filter_code)
+        role = importlib.import_module(f"roadmap_progress.execution.{message['role']}")
+        role.serve([socket.socket(fileno=descriptor) for descriptor in channels])
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - nobody is above this process
+        with contextlib.suppress(BaseException):
+            wire.send(socket.socket(fileno=channels[0]), {"failed": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(status)
+
+
+def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
+    from roadmap_progress.execution import sandbox
+
+    wanted = sandbox.Sandbox.from_json(message["sandbox"])
+    if message["join"] is None:
+        sandbox.enter(wanted, filter_code)
+    else:
+        sandbox.join(message["join"], wanted, filter_code)
+    environment = {
+        "PATH": os.pathsep.join(
+            [os.path.join(sys.prefix, "bin"), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        ),
+        "HOME": "/home",
+        "LANG": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "agg",
+        **message["environment"],
+    }
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    sys.argv = ["ipykernel_launcher"]
+    if sys.path[:1] != [""]:
+        sys.path.insert(0, "")
+    sys.path_importer_cache.clear()
+
+
+def _reset(descriptors: list[int]) -> list[int]:
+    """Make the child look like a fresh interpreter; returns where its channels are now."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    top = 100
+    kept = []
+    for place, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, top + place, inheritable=False)
+        kept.append(top + place)
+    os.closerange(3, top)
+    os.closerange(top + len(kept), 65_536)
+    random.seed()
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        numbers.seed()
+    gc.enable()
+    return kept
+
+
+def _kill(pid: int) -> None:
+    """The first process of a PID namespace takes all others in it with it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _preload(modules: list[str]) -> dict[str, str]:
+    """Import what notebooks will; returns what could not be, with the reason."""
+    skipped = {}
+    for name in (*ALWAYS, *modules):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - a library that does not import fails in the cell, with its words
+            skipped[name] = f"{type(error).__name__}: {error}"
+        if len(os.listdir("/proc/self/task")) != 1:
+            print(f"threads: {name}", flush=True)
+            raise SystemExit(3)
+    return skipped
+
+
+def _assert_fork_safe() -> None:
+    zmq = sys.modules.get("zmq")
+    if zmq is not None and zmq.Context._instance is not None:  # noqa: SLF001 - its only trace
+        raise SystemExit("the zygote has a zmq context")
+    if len(os.listdir("/proc/self/task")) != 1:
+        raise SystemExit("the zygote has threads")
+
+
+if __name__ == "__main__":
+    from roadmap_progress.execution import zygote  # not `__main__`: one copy of this module
+
+    zygote.serve(
+        socket.socket(fileno=int(sys.argv[1])), sys.argv[2].split(",") if sys.argv[2:] and sys.argv[2] else []
+    )
