@@ -10,6 +10,7 @@ A zygote ends with the process that started it, whatever ends that; its children
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import wire
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from roadmap_progress.execution.sandbox import Sandbox
 
 START_TIMEOUT_S = 120
-_THREADS_EXIT = 3
 
 
 class Zygote:
@@ -45,12 +45,15 @@ class Zygote:
         self._modules = list(dict.fromkeys(modules))
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._said: IO[bytes] = io.BytesIO()
+        self._ready = False
         self._ended: dict[int, dict[str, Any]] = {}
         self._next = 0
         self.skipped: dict[str, str] = {}
 
     def __enter__(self) -> Zygote:
-        self.start()
+        if self._control is None:
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,52 +65,79 @@ class Zygote:
         Raises:
             ExecutionError: it died or was not ready in time; with its own words.
         """
-        while True:
-            culprit = self._try_start()
-            if culprit is None:
-                return
-            self.skipped[culprit] = "starts threads when it is imported"
-            self._modules = [name for name in self._modules if name != culprit]
+        self.launch()
+        self.load(self._modules)
 
-    def _try_start(self) -> str | None:
+    def launch(self) -> None:
+        """Start it without waiting; `load` waits."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, tempfile.TemporaryFile() as said:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the zygote
+        with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "roadmap_progress.execution.zygote",
-                    str(theirs.fileno()),
-                    ",".join(self._modules),
-                ],
+                [sys.executable, "-m", "roadmap_progress.execution.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=self._said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the process that asks
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
             )
-            theirs.close()
-            ours.settimeout(START_TIMEOUT_S)
-            try:
-                data = ours.recv(1 << 16)
-            except TimeoutError:
-                data = b""
-            if not data:
-                ours.close()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(1)
-                self._kill()
-                said.seek(0)
-                words = said.read().decode("utf-8", "replace").strip()
-                if self._process.returncode == _THREADS_EXIT and "threads: " in words:
-                    culprit = words.rpartition("threads: ")[2].strip()
-                    if culprit in self._modules:
-                        return culprit
-                raise ExecutionError(f"the zygote did not get ready in {START_TIMEOUT_S} s:\n{words[-2000:]}")
-        self.skipped.update(json.loads(data)["skipped"])
         self._control = ours
-        return None
+        self._ready = False
+
+    def load(self, modules: Iterable[str]) -> None:
+        """Have it import what notebooks will, and wait for that; one that starts threads is left out.
+
+        Raises:
+            ExecutionError: it died or was not ready in time; with its own words.
+        """
+        self._modules = list(dict.fromkeys(modules))
+        while True:
+            wanted = [name for name in self._modules if name not in self.skipped]
+            if self._control is None:
+                self.launch()
+            assert self._control is not None  # noqa: S101 - launched
+            self._control.settimeout(START_TIMEOUT_S)
+            try:
+                if not self._ready:
+                    self._listen()
+                    self._ready = True
+                self._control.send(json.dumps({"import": wanted}).encode())
+                reply = self._listen()
+            except (OSError, ExecutionError):
+                words = self._last_words()
+                self.close()
+                raise ExecutionError(f"the zygote did not get ready in {START_TIMEOUT_S} s:\n{words}") from None
+            self.skipped.update(reply["skipped"])
+            if reply["threads"] is None:
+                return
+            self.skipped[reply["threads"]] = "starts threads when it is imported"
+            self.close()
+
+    def clone(self) -> Zygote:
+        """Another zygote with all that this one has imported, for another thread; must be closed before this one.
+
+        Raises:
+            ExecutionError: it could not be forked.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._control is None:
+            raise ExecutionError("the zygote is not running")
+        with theirs:
+            socket.send_fds(self._control, [b'{"clone": true}'], [theirs.fileno()])
+        made = Zygote(self._modules)
+        made._control, made._ready, made.skipped = ours, True, dict(self.skipped)
+        ours.settimeout(30)
+        made._listen()
+        return made
+
+    def _last_words(self) -> str:
+        if self._process is None:
+            return ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        self._said.seek(0)
+        return self._said.read().decode("utf-8", "replace").strip()[-2000:]
 
     def fork(
         self, role: str, sandbox: Sandbox, *, channels: Iterable[socket.socket] = (), join: Child | None = None
@@ -191,6 +221,8 @@ class Zygote:
                 self._process.wait(5)
             self._kill()
             self._process = None
+        self._said.close()
+        self._ended.clear()
 
     def _kill(self) -> None:
         if self._process is not None and self._process.poll() is None:

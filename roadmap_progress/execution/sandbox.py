@@ -114,8 +114,8 @@ def check_machine() -> None:
     if child == 0:
         try:
             os.close(reading)
-            become_root()
-            _unshare(_NEWPID | _NEWNS | _NEWNET)
+            own_world()
+            _unshare(_NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
             os.write(writing, b"ok")
         except BaseException as error:  # noqa: BLE001 - told to the parent
             with contextlib.suppress(OSError):
@@ -136,13 +136,27 @@ def check_machine() -> None:
         )
 
 
-def become_root() -> None:
-    """Make this process root of a user namespace of its own, unless it is root already; for the zygote."""
+def own_world() -> None:
+    """Go on as the first process of a PID namespace of one's own, with rights to make more; for the zygote.
+
+    Who is not root becomes root of a user namespace. The process that called stays behind, waits, and ends as its
+    child does; when either dies, everything in the namespace dies.
+    """
+    flags = _NEWPID | _NEWNS
     if os.geteuid() == 0:
-        return
-    uid, gid = os.geteuid(), os.getegid()
-    _unshare(_NEWUSER)
-    _map_ids(0, uid, gid)
+        _unshare(flags)
+    else:
+        uid, gid = os.geteuid(), os.getegid()
+        _unshare(flags | _NEWUSER)
+        _map_ids(0, uid, gid)
+    child = os.fork()
+    if child != 0:
+        os.closerange(3, 1024)
+        _, status = os.waitpid(child, 0)
+        os._exit(max(os.waitstatus_to_exitcode(status), 0))
+    _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _mount("none", "/", None, _REC | _PRIVATE)
+    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
 
 
 def fork() -> int:

@@ -53,19 +53,17 @@ ALWAYS = (
 )
 
 
-def serve(control: socket.socket, modules: list[str]) -> None:
+def serve(control: socket.socket) -> None:
     """Import, say so, and fork on request until the other side is gone."""
     from roadmap_progress.execution import _seccomp, sandbox, shell
 
-    sandbox.become_root()
-    skipped = _preload(modules)
+    sandbox.own_world()
+    for name in ALWAYS:
+        importlib.import_module(name)
     shell.build()
     code = _seccomp.program()
     _assert_fork_safe()
-    gc.collect()
-    gc.disable()
-    gc.freeze()
-    control.send(json.dumps({"ready": os.getpid(), "skipped": skipped}).encode())
+    control.send(b'{"ready": true}')
     _Zygote(control, code).run()
 
 
@@ -108,10 +106,45 @@ class _Zygote:
                 if number == message["kill"]:
                     _kill(pid)
             return True
-        self._fork(message, descriptors)
+        if "import" in message:
+            self._import(message["import"])
+        elif "clone" in message:
+            self._clone(descriptors[0])
+        else:
+            self._fork(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         return True
+
+    def _import(self, modules: list[str]) -> None:
+        gc.unfreeze()
+        skipped, culprit = {}, None
+        for name in modules:
+            try:
+                importlib.import_module(name)
+            except Exception as error:  # noqa: BLE001 - it fails in the cell as well, with its words
+                skipped[name] = f"{type(error).__name__}: {error}"
+            if len(os.listdir("/proc/self/task")) != 1:
+                culprit = name
+                break
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+        self._tell({"skipped": skipped, "threads": culprit})
+
+    def _clone(self, descriptor: int) -> None:
+        control = socket.socket(fileno=os.dup(descriptor))
+        if os.fork() == 0:
+            status = 1
+            try:
+                os.setsid()
+                self._control.close()
+                control.send(b'{"ready": true}')
+                _Zygote(control, self._filter).run()
+                status = 0
+            finally:
+                os._exit(status)
+        control.close()
 
     def _fork(self, message: dict[str, Any], descriptors: list[int]) -> None:
         from roadmap_progress.execution import sandbox
@@ -218,20 +251,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _preload(modules: list[str]) -> dict[str, str]:
-    """Import what notebooks will; returns what could not be, with the reason."""
-    skipped = {}
-    for name in (*ALWAYS, *modules):
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - a library that does not import fails in the cell, with its words
-            skipped[name] = f"{type(error).__name__}: {error}"
-        if len(os.listdir("/proc/self/task")) != 1:
-            print(f"threads: {name}", flush=True)
-            raise SystemExit(3)
-    return skipped
-
-
 def _assert_fork_safe() -> None:
     zmq = sys.modules.get("zmq")
     if zmq is not None and zmq.Context._instance is not None:  # noqa: SLF001 - its only trace
@@ -243,6 +262,4 @@ def _assert_fork_safe() -> None:
 if __name__ == "__main__":
     from roadmap_progress.execution import zygote  # not `__main__`: one copy of this module
 
-    zygote.serve(
-        socket.socket(fileno=int(sys.argv[1])), sys.argv[2].split(",") if sys.argv[2:] and sys.argv[2] else []
-    )
+    zygote.serve(socket.socket(fileno=int(sys.argv[1])))

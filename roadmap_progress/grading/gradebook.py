@@ -61,6 +61,18 @@ def configuration(root: Path) -> Config:
     return config
 
 
+def course_directory(root: Path) -> tuple[Any, Config]:
+    """nbgrader's own idea of the course at `root` (a `CourseDirectory`), and its configuration.
+
+    Raises:
+        ClassroomError: there is no `nbgrader_config.py`, or it is wrong.
+    """
+    config = configuration(root)
+    if "root" not in config.CourseDirectory:
+        config.CourseDirectory.root = str(root)
+    return CourseDirectory(config=config), config
+
+
 @contextmanager
 def opened(root: Path) -> Iterator[Any]:
     """The class's gradebook; made, with its tables, where there is none.
@@ -70,7 +82,7 @@ def opened(root: Path) -> Iterator[Any]:
     """
     from sqlalchemy.exc import DatabaseError, OperationalError
 
-    course = configuration(root).CourseDirectory
+    course, _ = course_directory(root)
     _find_alembic()
     try:
         with Gradebook(course.db_url, course.course_id) as gradebook:

@@ -1,0 +1,98 @@
+"""`roadmap grade`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from roadmap_progress.grading.batch import Outcome, Summary
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("assignment", metavar="ASSIGNMENT", help="as nbgrader knows it, for example 01-foundations")
+    parser.add_argument("--student", action="append", default=[], metavar="ID", help="only this one; may be repeated")
+    parser.add_argument("--course-dir", type=Path, metavar="DIR", help="an nbgrader course; default: this one")
+    parser.add_argument("--jobs", type=int, metavar="N", help="submissions at a time (default: the number of cores)")
+    parser.add_argument("--timeout-s", type=float, metavar="S", help="limit for a cell (default: the course's own)")
+    parser.add_argument("--memory-mb", type=int, default=1024, metavar="M", help="limit for a process (default 1024)")
+    parser.add_argument("--force", action="store_true", help="grade again what is graded")
+    parser.add_argument("--same-process", action="store_true", help="run checks beside the answers, as nbgrader does")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Grade, showing how far it is; 1 where a submission could not be graded."""
+    from roadmap_progress.catalog import find_root
+    from roadmap_progress.execution.forks import Zygote
+    from roadmap_progress.execution.sandbox import Limits, check_machine
+
+    check_machine()
+    root = arguments.course_dir.resolve() if arguments.course_dir else find_root()
+    zygote = Zygote()
+    zygote.launch()  # gets ready while nbgrader is being imported
+    bar = _Bar(quiet=arguments.json)
+    try:
+        from roadmap_progress.grading.batch import grade_assignment
+
+        summary = grade_assignment(
+            root,
+            arguments.assignment,
+            students=arguments.student,
+            jobs=arguments.jobs,
+            timeout_s=arguments.timeout_s,
+            limits=Limits(memory_mb=arguments.memory_mb),
+            force=arguments.force,
+            apart=not arguments.same_process,
+            zygote=zygote,
+            progress=bar.step,
+        )
+    finally:
+        bar.close()
+        zygote.close()
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(summary), indent=2))
+    else:
+        _tell(summary, apart=not arguments.same_process)
+    return 1 if any(outcome.failed for outcome in summary.outcomes) else 0
+
+
+class _Bar:
+    def __init__(self, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit=" submission", disable=quiet, file=sys.stderr, leave=False, smoothing=0.1)
+
+    def step(self, outcome: Outcome, total: int) -> None:
+        self._bar.total = total
+        self._bar.set_postfix_str(outcome.student, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _tell(summary: Summary, *, apart: bool) -> None:
+    for outcome in summary.outcomes:
+        if outcome.failed:
+            print(f"{outcome.student}: NOT GRADED: {outcome.failed}")
+        for notebook, notes in outcome.notes.items():
+            for note in notes:
+                print(f"{outcome.student}: {notebook}: {note}")
+    failed = sum(outcome.failed is not None for outcome in summary.outcomes)
+    words = [f"{len(summary.outcomes) - failed} graded"]
+    if failed:
+        words.append(f"{failed} could not be")
+    if summary.skipped:
+        words.append(f"{summary.skipped} graded before and no newer (--force grades them again)")
+    print("; ".join(words))
+    print(
+        "sandbox: processes, files, network and user of their own, system calls filtered, memory limited; "
+        + ("checks apart from answers" if apart else "CHECKS BESIDE THE ANSWERS, which can turn them")
+    )

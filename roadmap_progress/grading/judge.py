@@ -1,0 +1,130 @@
+"""One submitted notebook graded: bytes and the assignment's source in, scores and an executed notebook out.
+
+Pure but for the processes that it forks: no database, no file, nothing that another submission could meet.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nbgrader import utils
+from nbgrader.preprocessors import LimitOutput
+
+from roadmap_progress import notebooks
+from roadmap_progress.errors import NotebookError
+from roadmap_progress.execution.engine import Done, Engine, Step, Usage, bound_names
+from roadmap_progress.grading.repair import repair
+from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
+
+if TYPE_CHECKING:
+    from roadmap_progress.grading.assignment import Assignment, Source
+
+_MARK = re.compile(r"^#\s*grading:\s*(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """What came of a notebook.
+
+    Attributes:
+        notebook: executed, as it goes to `autograded/`; "" where it could not be read.
+        scores: points by grade id; None where a person has to grade.
+        comments: "No response." or None, by grade id of what students write.
+        notes: what went wrong or was mended, in words for the instructor.
+        failed: why it could not be graded at all, or None.
+    """
+
+    notebook: str
+    scores: dict[str, float | None] = field(default_factory=dict)
+    comments: dict[str, str | None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    failed: str | None = None
+
+
+def marks(source: str) -> set[str]:
+    """What a check's own text asks of the grader: a line `# grading: operators, same-process`."""
+    return {word.strip() for found in _MARK.findall(source) for word in found.split(",")}
+
+
+def grade(
+    data: bytes,
+    assignment: Assignment,
+    source: Source,
+    engine: Engine,
+    *,
+    files: str | None = None,
+    timeout_s: float = 30,
+) -> Graded:
+    """Grade one notebook of a submission.
+
+    Args:
+        data: the submitted file.
+        files: folder whose files lie beside the notebook.
+
+    Raises:
+        ExecutionError: the machine failed, not the submission: no process could be forked or shut in.
+    """
+    try:
+        notebook, notes = repair(data, source)
+    except NotebookError as error:
+        return Graded("", failed=str(error))
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    steps = [step_of(cell) for cell in code]
+    rebound = set()
+    if not assignment.own:
+        own = {name for cell in code if not utils.is_locked(cell) for name in _touched(cell.source)}
+        rebound = own & source.locked_names
+    done, usage = engine.run(
+        steps, graded=source.graded_names, rebound=rebound, files=files, timeout_s=timeout_s
+    )
+    for cell, step in zip(code, done, strict=True):
+        fill(cell, step)
+        if step.ended:
+            notes.append(f"{notebooks.grade_id(cell) or 'a cell of the student'} {step.ended}")
+    notebook.metadata.setdefault("language_info", NotebookNode(LANGUAGE_INFO))
+    limited, _ = LimitOutput().preprocess(notebook, {})
+    scores: dict[str, float | None] = {}
+    comments: dict[str, str | None] = {}
+    for cell in limited.cells:
+        name = notebooks.grade_id(cell)
+        if name is None:
+            continue
+        if utils.is_grade(cell):
+            points, _ = utils.determine_grade(cell)
+            scores[name] = None if points is None else float(points)
+        if utils.is_solution(cell) or utils.is_task(cell):
+            untouched = cell.metadata.nbgrader.checksum == utils.compute_checksum(cell)
+            comments[name] = "No response." if untouched and not utils.is_task(cell) else None
+    try:
+        text = notebooks.dumps(limited)
+    except NotebookError as error:
+        return Graded("", failed=str(error))
+    return Graded(text, scores, comments, notes, usage)
+
+
+def step_of(cell: NotebookNode) -> Step:
+    """The code cell as the engine runs it, by its nbgrader metadata."""
+    if utils.is_grade(cell) and not utils.is_solution(cell):
+        asked = marks(cell.source)
+        return Step(cell.source, "check", operators="operators" in asked, same_process="same-process" in asked)
+    if utils.is_locked(cell):
+        return Step(cell.source, "locked")
+    return Step(cell.source, "answer")
+
+
+def fill(cell: NotebookNode, done: Done) -> None:
+    """Put the outputs into the cell."""
+    cell.outputs = [NotebookNode(_nodes(output)) for output in done.outputs]
+    cell.execution_count = done.count
+
+
+def _nodes(output: dict[str, object]) -> dict[str, object]:
+    return {name: NotebookNode(value) if isinstance(value, dict) else value for name, value in output.items()}
+
+
+def _touched(source: str) -> set[str]:
+    """Names that an answer binds or mentions: what it may have changed."""
+    return bound_names(source) | set(re.findall(r"[^\W\d]\w*", source))
