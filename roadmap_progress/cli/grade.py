@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from roadmap_progress.execution.forks import Zygote
     from roadmap_progress.execution.sandbox import Limits, check_machine
 
+    # jsonschema would spend a second on a grammar of internet addresses, which no notebook's schema asks for
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     check_machine()
     root = arguments.course_dir.resolve() if arguments.course_dir else find_root()
     zygote = Zygote()

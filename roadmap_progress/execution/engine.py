@@ -195,7 +195,7 @@ class _Run:
         assert self._way is not None  # noqa: S101 - see _start
         if self._checks is None:
             self._checks = self._engine.zygote.fork(
-                "checks", replace(self._sandbox, files=None), channels=[self._way[1]], join=self._answers
+                "checks", self._sandbox, channels=[self._way[1]], join=self._answers
             )
             self._way[1].close()
             self._locked_there = 0

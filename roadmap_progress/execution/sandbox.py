@@ -32,13 +32,14 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
-_PDEATHSIG, _NO_NEW_PRIVS = 1, 38
+_PDEATHSIG, _SET_DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SIOCSIFFLAGS, _UP_RUNNING = 0x8914, 0x41
 FIRST_UID = 61_000  # of the submissions' processes, where the zygote is root; one each worker
 
 WORK = "/submission"  # the submission's folder, as its code sees it
+BESIDE = "/home"  # where the checks' process has its own copy of the files, which the answers cannot change
 _READ_ONLY = (
     "/usr",
     "/etc/ld.so.cache",
@@ -194,6 +195,7 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     Raises:
         OSError: a step failed; the process must not go on.
     """
+    files = os.open(sandbox.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if sandbox.files else None
     spaces = [
         os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "ipc", "uts", "mnt")
     ]
@@ -203,8 +205,13 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     _unshare(_NEWNS)  # what is mounted from here on, the other does not see
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    _mount("tmpfs", BESIDE, "tmpfs", _NOSUID | _NODEV, f"size={sandbox.limits.disk_mb}m,mode=755")
+    if files is not None:
+        copy_regular_files(files, BESIDE)
+        os.close(files)
     os.chdir(WORK)
     _give_up_rights(sandbox)
+    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # what a check starts must not read the check out of this process
     _seccomp.install(filter_code)
 
 

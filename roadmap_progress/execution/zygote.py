@@ -195,6 +195,7 @@ def _child(message: dict[str, Any], descriptors: list[int], filter_code: bytes) 
 def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
     from roadmap_progress.execution import sandbox
 
+    sys.path[:] = [place for place in sys.path if place]
     wanted = sandbox.Sandbox.from_json(message["sandbox"])
     if message["join"] is None:
         sandbox.enter(wanted, filter_code)
@@ -215,8 +216,8 @@ def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
     os.environ.update(environment)
     time.tzset()
     sys.argv = ["ipykernel_launcher"]
-    if sys.path[:1] != [""]:
-        sys.path.insert(0, "")
+    # modules beside the notebook: for checks the released ones, not what the answers made of them
+    sys.path.insert(0, "" if message["join"] is None else sandbox.BESIDE)
     sys.path_importer_cache.clear()
 
 
