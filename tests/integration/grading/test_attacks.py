@@ -1,0 +1,327 @@
+"""Cheats and attacks, each handed in as an answer: none earns a point, learns a hidden check, or reaches outside.
+
+The victim is a small notebook whose check calls `total` and knows what comes back. An attack is an answer cell that
+never computes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from roadmap_progress.execution.engine import Engine
+from roadmap_progress.execution.forks import Zygote
+from roadmap_progress.execution.sandbox import Limits, Sandbox, check_machine
+from roadmap_progress.grading import judge
+from roadmap_progress.grading.assignment import Assignment, Source, SourceCell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = 74_219
+CHECK = f"""\
+expect(total([(1, 2)]), 2)
+### BEGIN HIDDEN TESTS
+zanzibar = {SECRET}
+expect(total([(1, zanzibar)]), zanzibar)
+expect(tuple(sorted(total_each([(2, 3), (1, 5)]))), (5, 6))
+### END HIDDEN TESTS
+"""
+SETUP = "def expect(got, wanted):\n    assert type(got) is type(wanted) and got == wanted, f'got {got!r}; expected {wanted!r}'"
+STUB = "def total(cart):\n    ...\n\ndef total_each(cart):\n    ..."
+
+
+def _cell(name: str, source: str, **about: object) -> SourceCell:
+    fields = {"locked": True, "grade": False, "solution": False, "task": False, "points": None, **about}
+    return SourceCell(name=name, cell_type="code", source=source, checksum="0", **fields)  # type: ignore[arg-type]
+
+
+SOURCE = Source(
+    "shop",
+    (
+        _cell("setup", SETUP),
+        _cell("total", STUB, locked=False, solution=True),
+        _cell("check", CHECK, grade=True, points=4.0),
+        _cell("other", "def other():\n    ...", locked=False, solution=True),
+        _cell("other-check", "expect(other(), 'fine')", grade=True, points=1.0),
+    ),
+    None,
+)
+ASSIGNMENT = Assignment("ps1", {"shop": SOURCE}, own=False)
+
+LIES = """
+class Yes:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return 0
+    def __bool__(self): return True
+"""
+
+ATTACKS = {
+    "equal to everything": LIES + "total = total_each = lambda cart: Yes()",
+    "an int that equals everything": "class N(int):\n    __eq__ = lambda s, o: True\n    __hash__ = int.__hash__\ntotal = lambda cart: N(2)",
+    "type() lies": LIES + "Yes.__class__ = property(lambda s: int)\ntotal = lambda cart: Yes()",
+    "own expect": "def expect(*_): pass\ntotal = total_each = lambda cart: 0",
+    "expect patched in globals": "import sys\nfor m in list(sys.modules.values()):\n    try: m.expect = lambda *a: None\n    except Exception: pass\n"
+    "globals()['expect'] = lambda *a: None\ntotal = lambda cart: 0",
+    "expect's code replaced": "expect.__code__ = (lambda got, wanted: None).__code__\ntotal = lambda cart: 0",
+    "builtins replaced": "import builtins\nbuiltins.type = lambda x: 1\nbuiltins.AssertionError = None\nbuiltins.__build_class__ = None\ntotal = lambda cart: 0",
+    "isinstance and sorted replaced": "import builtins\nbuiltins.sorted = lambda x: [5, 6]\ntotal = lambda cart: 2",
+    "assertion hook": "import sys\nsys.excepthook = lambda *a: None\nget_ipython().set_custom_exc((Exception,), lambda *a, **k: None)\ntotal = lambda cart: 0",
+    "ast transformer": "import ast\nclass T(ast.NodeTransformer):\n    def visit_Assert(self, n): return ast.Pass()\n"
+    "get_ipython().ast_transformers.append(T())\ntotal = lambda cart: 0",
+    "input transformer": "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass\\n'])\ntotal = lambda cart: 0",
+    "run_cell replaced": "type(get_ipython()).run_cell_async = lambda *a, **k: None\ntotal = lambda cart: 0",
+    "trace": "import sys\nsys.settrace(lambda f, e, a: f.f_locals.update(got=2) or None)\ntotal = lambda cart: 0",
+    "frames": "import sys\ndef total(cart):\n    f = sys._getframe()\n    while f:\n        f.f_locals.update(wanted=0, got=0)\n        f.f_globals['expect'] = lambda *a: None\n        f = f.f_back\n    return 0",
+    "garbage collector": "import gc\ndef total(cart):\n    for o in gc.get_objects():\n        if isinstance(o, dict) and 'expect' in o: o['expect'] = lambda *a: None\n    return 0",
+    "exit in the call": "import os\ndef total(cart): os._exit(0)",
+    "sys.exit in the call": "import sys\ndef total(cart): sys.exit(0)",
+    "SkipTest": "import unittest\ndef total(cart): raise unittest.SkipTest",
+    "KeyboardInterrupt": "def total(cart): raise KeyboardInterrupt",
+    "GeneratorExit": "def total(cart): raise GeneratorExit",
+    "CellTimeout": "from roadmap_progress.execution.shell import CellTimeout\ndef total(cart): raise CellTimeout",
+    "cancelled": "import asyncio\ndef total(cart): raise asyncio.CancelledError",
+    "print a float": "print('1.0')\ndef total(cart): print(4.0); return 4.0",
+    "module as tool": "import unittest.mock as expect\ntotal = lambda cart: 0",
+    "mock": "from unittest.mock import MagicMock\ntotal = total_each = MagicMock()\nexpect = MagicMock()",
+    "forged replies": """
+import os, json, struct
+def total(cart):
+    reply = json.dumps({"reply": {"value": ["int", "0x2"]}, "to": None}).encode()
+    for fd in range(3, 200):
+        for message in (reply, json.dumps({"outputs": [], "count": 1}).encode(), b'{"done": true}', b'{"ended": 0}'):
+            try: os.write(fd, struct.pack("<I", len(message)) + message)
+            except OSError: pass
+    return 0
+""",
+    "an endless message": "import os\ndef total(cart):\n    for fd in range(3, 200):\n        try: os.write(fd, b'\\xff' * 70)\n        except OSError: pass\n    return 0",
+    "deep reply": "def total(cart):\n    x = []\n    for _ in range(100000): x = [x]\n    return x",
+    "a reply of a gigabyte": "def total(cart): return 'x' * (400 << 20)",
+    "class with odd names": "import roadmap_progress\nclass E(Exception): pass\nE.__module__, E.__qualname__ = 'builtins', 'int'\ndef total(cart): raise E()",
+    "class that claims to be expect": "class expect(Exception): pass\ndef total(cart): raise expect()",
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """Small limits: an attack should meet them soon."""
+    check_machine()
+    with Zygote(["unittest.mock", "nbgrader.api", "asyncio"]) as zygote:
+        yield Engine(zygote, Sandbox(limits=Limits(memory_mb=256, processes=60, disk_mb=16, cpu_s=20)))
+
+
+def hand_in(engine: Engine, attack: str, *, more: str = "", timeout_s: float = 5) -> judge.Graded:
+    """Grade a notebook with the attack as the answer of `total`; the other exercise is solved."""
+    cells = [
+        new_code_cell(source, metadata={"nbgrader": {"grade_id": name, "grade": name.endswith("check")}})
+        for name, source in (
+            ("setup", SETUP),
+            ("total", attack),
+            ("check", "pass"),
+            ("other", f"def other():\n    return 'fine'\n{more}"),
+            ("other-check", "pass"),
+        )
+    ]
+    data = json.dumps(new_notebook(cells=cells)).encode()
+    return judge.grade(data, ASSIGNMENT, SOURCE, engine, timeout_s=timeout_s)
+
+
+def test_an_honest_answer_earns_all(engine: Engine) -> None:
+    honest = "def total(cart):\n    return sum(a * b for a, b in cart)\ndef total_each(cart):\n    return [a * b for a, b in cart]"
+    assert hand_in(engine, honest).scores == {"check": 4.0, "other-check": 1.0}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_cheat_earns_nothing(engine: Engine, name: str) -> None:
+    graded = hand_in(engine, ATTACKS[name])
+    assert graded.failed is None
+    assert graded.scores["check"] == 0
+
+
+LEAKS = {
+    "history": "def total(cart): print(In, Out, _ih, locals(), globals()); return 0",
+    "frames": "import sys, linecache\ndef total(cart):\n    f = sys._getframe()\n    while f: print(f.f_locals, f.f_code.co_consts); f = f.f_back\n    print(linecache.cache); return 0",
+    "files": "import os\ndef total(cart):\n    for d, _, fs in os.walk('/'):\n        if d.startswith(('/proc', '/usr', '/dev', '/sys')): continue\n        for f in fs:\n            try: t = open(os.path.join(d, f)).read()\n            except Exception: continue\n            if 'zanzi' + 'bar' in t: print('FOUND', d, f, t[:2000])\n    return 0",
+    "processes": "import os\ndef total(cart):\n    for p in os.listdir('/proc'):\n        if p.isdigit() and p != str(os.getpid()): print('zanzi' + 'bar', p)\n    return 0",
+    "the error's traceback": "def total(cart):\n    raise ValueError('x')",
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_the_answers_never_see_a_hidden_check(engine: Engine, name: str) -> None:
+    spy = "seen = []\n" + LEAKS[name]
+    graded = hand_in(engine, spy, more="print(In, globals().get('seen'))")
+    cells = json.loads(graded.notebook)["cells"]
+    told = json.dumps([cell["outputs"] for cell in cells if cell["metadata"]["nbgrader"]["grade_id"] == "other"])
+    assert "zanzibar" not in told
+    assert str(SECRET) not in told
+    (check,) = [cell for cell in cells if cell["metadata"]["nbgrader"]["grade_id"] == "check"]
+    streams = "".join("".join(one["text"]) for one in check["outputs"] if one["output_type"] == "stream")
+    assert "zanzibar" not in streams
+
+
+def test_hidden_arguments_are_all_that_an_answer_learns(engine: Engine) -> None:
+    """A call's arguments reach the answer, of course; they cannot be told to anybody."""
+    spy = "seen = []\ndef total(cart):\n    seen.append(cart)\n    print(cart)\n    return 2\ntotal_each = total"
+    graded = hand_in(engine, spy, more="print(seen)")
+    assert graded.scores == {"check": 0.0, "other-check": 1.0}
+
+
+def outside(attack: str, engine: Engine, **more: float) -> str:
+    """What an answer printed."""
+    graded = hand_in(engine, textwrap.dedent(attack), timeout_s=more.get("timeout_s", 5))
+    assert graded.scores["other-check"] == 1.0, "the other exercise is graded all the same"
+    cells = json.loads(graded.notebook)["cells"]
+    (cell,) = [cell for cell in cells if cell["metadata"]["nbgrader"]["grade_id"] == "total"]
+    return "".join("".join(one.get("text", one.get("evalue", ""))) for one in cell["outputs"])
+
+
+def test_no_file_of_the_instructor_can_be_read_or_written(engine: Engine, tmp_path: Path) -> None:
+    secret = tmp_path / "gradebook.db"
+    secret.write_text("secret grades", encoding="utf-8")
+    secret.chmod(0o666)
+    here = Path(__file__).resolve()
+    said = outside(
+        f"""
+        for path in ({str(secret)!r}, {str(here)!r}, "/etc/shadow", "/root/.bashrc", "/proc/1/root{secret}"):
+            for mode in ("r", "a"):
+                try:
+                    open(path, mode).close()
+                    print("OPENED", path, mode)
+                except OSError as error:
+                    print(type(error).__name__)
+        import os
+        for path in ("/usr/x", "/etc/x", "/dev/x", "/proc/sys/kernel/hostname"):
+            try: open(path, "w").close(); print("OPENED", path)
+            except OSError: pass
+        os.symlink("/", "link"); print(os.path.exists("link{secret}"))
+        """,
+        engine,
+    )
+    assert "OPENED" not in said
+    assert secret.read_text(encoding="utf-8") == "secret grades"
+
+
+def test_nothing_on_the_network_can_be_reached(engine: Engine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        local.bind("\0roadmap-test-abstract")
+        local.listen()
+        said = outside(
+            f"""
+            import socket
+            for family, address in ((socket.AF_INET, ("127.0.0.1", {server.getsockname()[1]})),
+                                    (socket.AF_INET, ("8.8.8.8", 53)), (socket.AF_UNIX, "\\0roadmap-test-abstract")):
+                s = socket.socket(family); s.settimeout(1)
+                try: s.connect(address); print("CONNECTED", address)
+                except OSError as error: print(error)
+            """,
+            engine,
+        )
+    assert "CONNECTED" not in said
+
+
+def test_no_process_outside_can_be_seen_or_signalled(engine: Engine) -> None:
+    said = outside(
+        f"""
+        import os, signal
+        for pid in ({os.getpid()}, -1, {os.getppid()}):
+            try: os.kill(pid, signal.SIGTERM); print("SIGNALLED", pid)
+            except OSError as error: print(error)
+        print("SEES", [p for p in os.listdir("/proc") if p.isdigit()])
+        """,
+        engine,
+    )
+    assert f"SIGNALLED {os.getpid()}" not in said
+    assert "SEES ['1']" in said
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["unshare(0x10000000)", "mount(b'x', b'/tmp', b'tmpfs', 0, 0)", "ptrace(16, 1, 0, 0)", "setns(3, 0)", "chroot(b'/tmp')"],
+)
+def test_system_calls_that_an_escape_needs_are_refused(engine: Engine, call: str) -> None:
+    said = outside(
+        f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nprint('RESULT', libc.{call}, ctypes.get_errno())",
+        engine,
+    )
+    assert "RESULT -1 1" in said
+
+
+HOGS = {
+    "fork bomb": "import os, time\nn = 0\nwhile True:\n    try:\n        if os.fork() == 0: time.sleep(100)\n        n += 1\n    except OSError: break\nprint('FORKED', n)",
+    "threads": "import threading, time\nn = 0\ntry:\n    while True: threading.Thread(target=time.sleep, args=(100,), daemon=True).start(); n += 1\nexcept RuntimeError: print('STARTED', n)",
+    "memory": "x = []\ntry:\n    while True: x.append(bytearray(1 << 20))\nexcept MemoryError: n = len(x); del x; print('GOT', n)",
+    "disk": "n = 0\ntry:\n    while True:\n        open(f'f{n}', 'wb').write(bytes(1 << 20)); n += 1\nexcept OSError as error: print('WROTE', n, error)",
+    "output": "while True: print('x' * 10000)",
+    "descriptors": "f = []\ntry:\n    while True: f.append(open('/dev/null'))\nexcept OSError: n = len(f); f.clear(); print('OPENED', n)",
+    "inodes": "import os\nn = 0\ntry:\n    while True: os.mkdir(f'd{n}'); n += 1\nexcept OSError as error: print('MADE', n)",
+}
+
+
+@pytest.mark.parametrize("name", HOGS)
+def test_a_hog_meets_its_limit_and_harms_nobody(engine: Engine, name: str) -> None:
+    before = {one.pid for one in psutil.process_iter()}
+    said = outside(HOGS[name], engine, timeout_s=3)
+    assert len(said) < 2_000_000
+    number = [int(word) for word in said.split() if word.isdigit()]
+    if name == "fork bomb":
+        assert 0 < number[0] <= 60
+    if name == "memory":
+        assert number[0] <= 300
+    if name == "disk":
+        assert number[0] <= 16
+    mine = [one for one in psutil.process_iter(["pid", "uids"]) if one.info["pid"] not in before]
+    assert not [one for one in mine if one.info["uids"] and one.info["uids"].real >= 61_000]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'{"nbformat": 3}',
+        b'{"nbformat": 4, "cells": 7}',
+        b"[" * 200_000,
+        b'{"nbformat": 4, "cells": [' + b",".join([b'{"cell_type": "raw"}'] * 6000) + b"]}",
+    ],
+    ids=["empty", "text", "list", "format 3", "cells 7", "deep", "6000 cells"],
+)
+def test_what_is_no_notebook_is_refused_with_words(engine: Engine, data: bytes) -> None:
+    graded = judge.grade(data, ASSIGNMENT, SOURCE, engine)
+    assert graded.failed
+    assert not graded.scores
+
+
+def test_a_forged_notebook_is_graded_for_what_the_gradebook_knows(engine: Engine) -> None:
+    """Renamed, duplicated, retyped and reflagged cells, odd ids and odd metadata."""
+    forged = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "evil", "argv": ["sh"]}},
+        "cells": [
+            {"cell_type": "code", "source": ["def total(cart):\n", "  return 2"], "metadata": {"nbgrader": {"grade_id": "total"}}},
+            {"cell_type": "code", "source": "1", "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True}}},
+            {"cell_type": "markdown", "source": "x", "metadata": {"nbgrader": {"grade_id": "check"}}},
+            {"cell_type": "code", "source": "2", "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True, "solution": True}}},
+            {"cell_type": "code", "source": "3", "metadata": {"nbgrader": {"grade_id": "invented", "grade": True, "points": 50}}, "id": "é é"},
+            {"cell_type": 5, "source": {}, "metadata": [], "id": 7},
+            "no cell",
+        ],
+    }
+    graded = judge.grade(json.dumps(forged).encode(), ASSIGNMENT, SOURCE, engine)
+    assert graded.failed is None
+    assert graded.scores == {"check": 0.0, "other-check": 0.0}
+    found = [cell["metadata"].get("nbgrader") for cell in json.loads(graded.notebook)["cells"]]
+    assert [one["grade_id"] for one in found if one] == ["setup", "total", "check", "other", "other-check"]
+    assert [one.get("points") for one in found if one and one["grade"]] == [4, 1]
+    assert any("more than once" in note for note in graded.notes)
