@@ -52,6 +52,7 @@ class Peer:
             ProtocolError: what came is no message.
         """
         name = self._name()
+        self._inboxes[name]  # there before the reply can be: another thread may read it
         crowd = threading.active_count() > 1
         self._send({**request, "from": name, "for": getattr(self._serving, "name", None), "crowd": crowd})
         while True:
