@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("assignment", metavar="ASSIGNMENT", help="as nbgrader knows it, for example 01-foundations")
-    parser.add_argument("--student", action="append", default=[], metavar="ID", help="only this one; may be repeated")
+    parser.add_argument(
+        "assignment", metavar="ASSIGNMENT", help="as nbgrader knows it, for example 01-foundations"
+    )
+    parser.add_argument(
+        "--student", action="append", default=[], metavar="ID", help="only this one; may be repeated"
+    )
     parser.add_argument("--course-dir", type=Path, metavar="DIR", help="an nbgrader course; default: this one")
-    parser.add_argument("--jobs", type=int, metavar="N", help="submissions at a time (default: the number of cores)")
-    parser.add_argument("--timeout-s", type=float, metavar="S", help="limit for a cell (default: the course's own)")
-    parser.add_argument("--memory-mb", type=int, default=1024, metavar="M", help="limit for a process (default 1024)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="submissions at a time (default: the number of cores)"
+    )
+    parser.add_argument(
+        "--timeout-s", type=float, metavar="S", help="limit for a cell (default: the course's own)"
+    )
+    parser.add_argument(
+        "--memory-mb", type=int, default=1024, metavar="M", help="limit for a process (default 1024)"
+    )
     parser.add_argument("--force", action="store_true", help="grade again what is graded")
-    parser.add_argument("--same-process", action="store_true", help="run checks beside the answers, as nbgrader does")
+    parser.add_argument(
+        "--same-process", action="store_true", help="run checks beside the answers, as nbgrader does"
+    )
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 

@@ -1,7 +1,8 @@
 """The process of the checks: runs locked cells and checks, and reaches the answers through stand-ins only.
 
-A name that a check reads is looked up in this order: what the released answer cells bind (those are what is graded)
-comes from the answers' process; what locked cells and earlier checks made here stays; the rest comes from the answers.
+A name that a check reads is looked up in this order: what the released answer cells bind (that is what is graded)
+comes from the answers' process; what locked cells and earlier checks made here stays; the rest comes from the
+answers.
 A helper of a locked cell that has to run beside the answers (it measures their memory, say) carries the mark of
 `roadmap_progress.beside_answers`.
 """
@@ -13,14 +14,16 @@ import asyncio
 import builtins
 import concurrent.futures
 import inspect
-import socket
 import threading
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.execution import proxies, values, wire
 from roadmap_progress.execution.peer import OtherEnded, Peer
 from roadmap_progress.execution.shell import Cells
+
+if TYPE_CHECKING:
+    import socket
 
 _KNOWN_AS = {"numpy": "np", "pandas": "pd", "matplotlib.pyplot": "plt", "datetime": "dt", "scipy": "sp"}
 _UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
@@ -116,7 +119,7 @@ class _Checks:
             elif operation in proxies.OPERATIONS:
                 result = self._reach.perform(operation, arguments, named)
             else:
-                raise wire.ProtocolError(f"{operation!r} is no operation")
+                raise wire.ProtocolError(f"{operation!r} is no operation")  # noqa: TRY301 - the reply, as any error
             return {"value": values.encode(result, self._reach)}
         except OtherEnded:
             raise
@@ -142,15 +145,15 @@ class _Mirror(ast.NodeTransformer):
     def __init__(self, names: set[str]) -> None:
         self._names = names
 
-    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:  # noqa: N802 - ast's name
+    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
         return node
 
-    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef  # noqa: N815 - ast's names
 
-    def visit_Delete(self, node: ast.Delete) -> Any:  # noqa: N802 - ast's name
+    def visit_Delete(self, node: ast.Delete) -> Any:
         return self._with(_UNBIND, node, node.targets)
 
-    def visit_Assign(self, node: ast.Assign) -> Any:  # noqa: N802 - ast's name
+    def visit_Assign(self, node: ast.Assign) -> Any:
         return self._with(_BIND, node, node.targets)
 
     def _with(self, helper: str, node: ast.stmt, targets: list[ast.expr]) -> Any:

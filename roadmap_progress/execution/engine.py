@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import wire
-from roadmap_progress.execution.forks import Child, Zygote
 from roadmap_progress.execution.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Self
 
+    from roadmap_progress.execution.forks import Child, Zygote
     from roadmap_progress.execution.shell import Output
 
 GRACE_S = 2.0  # beyond a cell's limit, for a process that ends it by itself
@@ -135,7 +136,7 @@ class _Run:
         self._way: tuple[socket.socket, socket.socket] | None = None
         self._locked_there = 0  # how many steps the checks' process has behind it
 
-    def __enter__(self) -> _Run:
+    def __enter__(self) -> Self:
         self._start()
         return self
 
@@ -272,7 +273,7 @@ def _checked(message: dict[str, Any]) -> Done:
     return Done(outputs, count if type(count) is int else None)
 
 
-_FIELDS = {
+_FIELDS: dict[str, dict[str, type]] = {
     "stream": {"name": str, "text": str},
     "error": {"ename": str, "evalue": str, "traceback": list},
     "display_data": {"data": dict, "metadata": dict},
@@ -281,13 +282,19 @@ _FIELDS = {
 
 
 def _is_output(output: Any) -> bool:
-    fields = _FIELDS.get(output.get("output_type", "")) if isinstance(output, dict) else None
+    if not isinstance(output, dict) or type(output.get("output_type")) is not str:
+        return False
+    fields = _FIELDS.get(output["output_type"])
     if fields is None or set(output) != {*fields, "output_type"}:
         return False
     if not all(type(output[name]) is kind for name, kind in fields.items()):
         return False
     if fields is _FIELDS["stream"]:
         return output["name"] in ("stdout", "stderr")
+    if "data" in fields and not all(
+        type(text) is str or kind.endswith("json") for kind, text in output["data"].items()
+    ):
+        return False
     return all(type(line) is str for line in output.get("traceback", ()))
 
 

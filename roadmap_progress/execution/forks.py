@@ -27,6 +27,7 @@ from roadmap_progress.execution import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Self
 
     from roadmap_progress.execution.sandbox import Sandbox
 
@@ -50,7 +51,7 @@ class Zygote:
         self._next = 0
         self.skipped: dict[str, str] = {}
 
-    def __enter__(self) -> Zygote:
+    def __enter__(self) -> Self:
         if self._control is None:
             self.start()
         return self
@@ -243,7 +244,7 @@ class Child:
     channel: socket.socket
     _over: dict[str, Any] | None = field(default=None)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -74,7 +74,7 @@ class Peer:
             self.dispatch(message)
 
     def dispatch(self, message: dict[str, Any]) -> None:
-        """Serve a request that is for no waiting thread: here, or in a thread of its own where others may follow."""
+        """Serve a request that is for no waiting thread: here, or in its own thread where others may follow."""
         if not message.get("crowd"):
             self._serve(message)
             return

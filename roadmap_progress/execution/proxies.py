@@ -1,16 +1,17 @@
 """Stand-ins for what lives in the other process, one class of stand-ins for each class over there.
 
-So `isinstance(book, Book)`, `type(book) is Book`, `Book("…")`, `except ShopError`, `len(cart)`, `with`, `await` and
-`inspect.signature` mean what they say. A stand-in has just those special methods that its class has over there.
+So `isinstance(book, Book)`, `type(book) is Book`, `Book("…")`, `except ShopError`, `len(cart)`, `with`, `await`
+and `inspect.signature` mean what they say. A stand-in has those special methods that its class has over there.
 
-The side that holds the checks is `guarded`: there an operator between a stand-in and a plain value is refused, for it
-would hand what is expected to code that must not have it, and let that code decide whether it is equal.
+The side that holds the checks is `guarded`: there an operator between a stand-in and a plain value is refused, for
+it would hand what is expected to code that must not have it, and let that code decide whether it is equal.
 """
 
 from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 import inspect
 import operator
 import sys
@@ -38,6 +39,11 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dir": dir, "divmod": divmod,
 }  # fmt: skip
 
+
+def _swapped(operation: Callable[[Any, Any], Any], right: Any, left: Any) -> Any:
+    return operation(left, right)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(operator, name) for name in (*_COMPARISONS, *_ARITHMETIC, *_UNARY, *_PLAIN)},
     **_FUNCTIONS,
@@ -47,7 +53,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, *arguments, **named: function(*arguments, **named),
     "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, *about: type(manager).__exit__(manager, *about),
-    **{f"r{name}": (lambda name: lambda a, b: getattr(operator, name)(b, a))(name) for name in _ARITHMETIC},
+    **{f"r{name}": functools.partial(_swapped, getattr(operator, name)) for name in _ARITHMETIC},
 }
 # special method -> operation; those that a class has over there are given to its stand-in
 _METHODS = {
@@ -58,7 +64,11 @@ _METHODS = {
     "__enter__": "enter",
     "__exit__": "exit",
 }
-_DECIDED_BY_CLASS = {*(f"__{name}__" for name in _COMPARISONS), *(m for m, o in _METHODS.items() if o.removeprefix("r") in _ARITHMETIC), "__contains__"}  # fmt: skip
+_DECIDED_BY_CLASS = {
+    "__contains__",
+    *(f"__{name}__" for name in _COMPARISONS),
+    *(method for method, operation in _METHODS.items() if operation.removeprefix("r") in _ARITHMETIC),
+}
 _ALWAYS = ("__eq__", "__ne__", "__hash__", "__repr__", "__str__", "__bool__", "__format__", "__dir__")
 _ASYNC = ("__await__", "__aenter__", "__aexit__", "__aiter__", "__anext__")
 _NEVER_LENT = (types.FrameType, types.TracebackType, types.CodeType)  # by the side with the checks
@@ -439,7 +449,7 @@ class _ErrorStandIn(Exception, metaclass=_StandInClass):
 
 
 def _make(kind: type, reach: Reach, number: int) -> Any:
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     _SET_REFERENCE(made, (reach, number))
     return made
 
@@ -500,8 +510,7 @@ def _of_kind(operation: str, result: Any) -> Any:
 
 
 def _await(self: Any) -> Any:
-    if False:  # a generator, as __await__ has to give
-        yield
+    yield from ()  # a generator, as __await__ has to give
     return _reach(self).ask("await", self)
 
 
@@ -549,7 +558,7 @@ def _signature(reach: Reach, stand_in: Any) -> inspect.Signature:
     parameters = []
     for name, kind, *default in reach.ask("signature", stand_in):
         extra = {"default": default[0]} if default else {}
-        parameters.append(inspect.Parameter(str(name), inspect._ParameterKind(kind), **extra))  # noqa: SLF001
+        parameters.append(inspect.Parameter(str(name), inspect._ParameterKind(kind), **extra))
     return inspect.Signature(parameters)
 
 
@@ -620,8 +629,8 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
     return [(str(name), str(text)) for name, text in value]
 
 
-def _change(old: Any, new: Any) -> None:
-    """Make a list, dict or set of ours what the other side made of its copy, keeping inner objects where it can."""
+def _change(old: Any, new: Any) -> None:  # noqa: C901 - one case a container
+    """Make a container of ours what the other side made of its copy, keeping inner objects where it can."""
     if type(old) is not type(new):
         return
     if isinstance(old, list):

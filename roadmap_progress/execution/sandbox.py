@@ -86,7 +86,7 @@ class Sandbox:
 
     files: str | None = None
     uid: int = FIRST_UID
-    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    limits: Limits = Limits()
 
     def as_json(self) -> dict[str, Any]:
         """For the wire."""
@@ -235,7 +235,7 @@ def _private_root(sandbox: Sandbox) -> None:
         ("dev/shm", 0o1777),
         ("dev/pts", 0o755),
         ("home", 0o755),
-    ):  # noqa: S108
+    ):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
         os.chmod(f"{root}/{folder}", mode)
     _mount("proc", f"{root}/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
@@ -341,8 +341,8 @@ def _give_up_rights(sandbox: Sandbox) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(what)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(what, (value, value))
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(what, (limit, limit))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large is an OSError
 
 

@@ -14,13 +14,16 @@ import fcntl
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
+
+if TYPE_CHECKING:
+    from typing import Self
 
 OUTPUT_LIMIT_CHARS = 1 << 20  # of one cell's streams; what comes behind is dropped, and that is said
 OUTPUTS_LIMIT = 1000  # displays of one cell
@@ -107,6 +110,8 @@ class _Stream:
 class _Results(DisplayHook):
     """The value of a cell's last expression becomes its execute_result."""
 
+    shell: Any
+
     def __call__(self, result: Any = None) -> None:
         self.check_for_underscore()
         if result is None or self.quiet():
@@ -130,11 +135,12 @@ class _Displays(DisplayPublisher):
 
     def publish(
         self,
-        data: dict[str, Any],
-        metadata: dict[str, Any] | None = None,
+        data: Any,
+        metadata: Any = None,
+        source: Any = None,  # noqa: ARG002 - IPython's signature
         *,
-        transient: dict[str, Any] | None = None,
-        update: bool = False,
+        transient: Any = None,
+        update: Any = False,
         **_: Any,
     ) -> None:
         name = (transient or {}).get("display_id")
@@ -158,7 +164,7 @@ def _jsonable(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Shell(InteractiveShell):  # type: ignore[misc]  # IPython has no type hints
+class Shell(InteractiveShell):
     """An InteractiveShell whose outputs are kept."""
 
     displayhook_class = Type(_Results)
@@ -235,8 +241,8 @@ class Cells:
             flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
             self._descriptors[name] = descriptor
-        sys.stdout = _Stream(self.shell, "stdout", 1)  # type: ignore[assignment]
-        sys.stderr = _Stream(self.shell, "stderr", 2)  # type: ignore[assignment]
+        sys.stdout = _Stream(self.shell, "stdout", 1)
+        sys.stderr = _Stream(self.shell, "stderr", 2)
         builtins.input = _no_input
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
@@ -282,7 +288,7 @@ class _Alarm:
         self._timeout_s = timeout_s
         self.rang = False
 
-    def __enter__(self) -> _Alarm:
+    def __enter__(self) -> Self:
         signal.signal(signal.SIGALRM, self._ring)
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)
         return self

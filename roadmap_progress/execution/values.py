@@ -1,8 +1,8 @@
 """How a value crosses between the process of the answers and that of the checks.
 
-Plain values cross as themselves, by exact type: a subclass of `int` that claims to equal everything does not. All else
-crosses as a reference to an object that stays where it is (`references` makes and finds those). Nothing that is read
-here is executed, and what is malformed is a `ProtocolError`.
+Plain values cross as themselves, by exact type: a subclass of `int` that claims to equal everything does not. All
+else crosses as a reference to an object that stays where it is (`references` makes and finds those). Nothing that
+is read here is executed, and what is malformed is a `ProtocolError`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import builtins
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import ipaddress
@@ -44,7 +44,7 @@ class References(Protocol):
 _BY_TEXT: dict[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     decimal.Decimal: ("Decimal", str, decimal.Decimal),
     fractions.Fraction: ("Fraction", str, fractions.Fraction),
-    datetime.date: ("date", datetime.date.isoformat, datetime.date.fromisoformat),
+    dt.date: ("date", dt.date.isoformat, dt.date.fromisoformat),
     uuid.UUID: ("UUID", str, uuid.UUID),
     pathlib.PosixPath: ("Path", str, pathlib.PosixPath),
     pathlib.PurePosixPath: ("PurePath", str, pathlib.PurePosixPath),
@@ -59,7 +59,7 @@ _FROM_MAPPING: dict[str, Callable[[Any], Any]] = {tag: kind for kind, tag in _MA
 _SINGLETONS = {"None": None, "Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 
 
-def encode(value: Any, references: References, depth: int = 0) -> Encoded:
+def encode(value: Any, references: References, depth: int = 0) -> Encoded:  # noqa: C901 - a table of types
     """The value as JSON can hold it.
 
     Raises:
@@ -103,15 +103,15 @@ def encode(value: Any, references: References, depth: int = 0) -> Encoded:
 
 
 def _encode_time(value: Any, kind: type) -> Encoded | None:
-    if kind is datetime.timedelta:
+    if kind is dt.timedelta:
         return ["timedelta", value.days, value.seconds, value.microseconds]
-    if kind in (datetime.datetime, datetime.time):
+    if kind in (dt.datetime, dt.time):
         zone = value.tzinfo
         name = getattr(zone, "key", None)
-        fixed = zone is None or type(zone) is datetime.timezone
+        fixed = zone is None or type(zone) is dt.timezone
         if fixed or (type(zone).__module__ == "zoneinfo" and isinstance(name, str)):
             return ["moment", kind.__name__, value.isoformat(), None if fixed else name, value.fold]
-    if kind is datetime.timezone and value.tzname(None) == str(datetime.timezone(value.utcoffset(None))):
+    if kind is dt.timezone and value.tzname(None) == str(dt.timezone(value.utcoffset(None))):
         return ["timezone", value.utcoffset(None).total_seconds()]
     return None
 
@@ -161,7 +161,7 @@ def decode(encoded: Any, references: References) -> Any:
         raise ProtocolError(f"a value that cannot be read: {type(error).__name__}") from None
 
 
-def _decode(encoded: Any, references: References, depth: int) -> Any:
+def _decode(encoded: Any, references: References, depth: int) -> Any:  # noqa: C901 - a table of tags
     if not isinstance(encoded, list) or not encoded or depth > DEPTH_LIMIT + 1:
         raise ValueError
     tag, *rest = encoded
@@ -209,11 +209,12 @@ def _decode(encoded: Any, references: References, depth: int) -> Any:
 def _decode_time(tag: str, rest: list[Any]) -> Any:
     if tag == "timedelta":
         days, seconds, microseconds = (_exact(part, int) for part in rest)
-        return datetime.timedelta(days, seconds, microseconds)
+        return dt.timedelta(days, seconds, microseconds)
     if tag == "timezone":
-        return datetime.timezone(datetime.timedelta(seconds=float(rest[0])))
+        return dt.timezone(dt.timedelta(seconds=float(rest[0])))
     kind, text, zone, fold = rest
-    moment: Any = {"datetime": datetime.datetime, "time": datetime.time}[kind].fromisoformat(text)
+    kinds: dict[str, Any] = {"datetime": dt.datetime, "time": dt.time}
+    moment = kinds[kind].fromisoformat(text)
     if zone is not None:
         import zoneinfo
 
@@ -222,18 +223,18 @@ def _decode_time(tag: str, rest: list[Any]) -> Any:
 
 
 def _decode_array(tag: str, rest: list[Any], inner: Callable[[Any], Any]) -> Any:
-    import numpy
+    import numpy as np
 
     if tag in ("array", "scalar"):
-        kind = numpy.dtype(_exact(rest[0], str))
+        kind = np.dtype(_exact(rest[0], str))
         if kind.kind not in _NUMERIC:
             raise ValueError
-        flat = numpy.frombuffer(base64.b64decode(rest[-1]), dtype=kind)
+        flat = np.frombuffer(base64.b64decode(rest[-1]), dtype=kind)
         return flat[0] if tag == "scalar" else flat.reshape(rest[1]).copy()
-    import pandas
+    import pandas as pd
 
     def series(part: list[Any], index: Any, name: Any) -> Any:
-        made = pandas.Series(inner(part[1]), index=index, name=name, dtype=object)
+        made = pd.Series(inner(part[1]), index=index, name=name, dtype=object)
         return made.astype(_exact(part[0], str)) if part[0] != "object" else made
 
     if tag == "series":
@@ -241,7 +242,7 @@ def _decode_array(tag: str, rest: list[Any], inner: Callable[[Any], Any]) -> Any
     index = inner(rest[1])
     names = [inner(name) for name, _ in rest[0]]
     columns = [series(part, index, None) for _, part in rest[0]]
-    frame = pandas.concat(columns, axis=1) if columns else pandas.DataFrame(index=index)
+    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=index)
     frame.columns = names
     return frame
 

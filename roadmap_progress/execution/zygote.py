@@ -4,9 +4,11 @@ Rules that make forking safe, and are held by `_assert_fork_safe`: one thread, n
 zygote speaks with one process only, over a SOCK_SEQPACKET socket that it inherited; when that closes, it kills its
 children and ends. Its protocol (`roadmap_progress.execution.forks` is the other side):
 
-    {"fork": number, "role": …, "sandbox": …, "join": pid | null, "cwd": …}  with descriptors  ->  {"pid": …, "fork": number}
-    {"kill": number}                                                          ->  (nothing)
-    a child ended                                                             ->  {"ended": number, "status": …, "peak_mb": …}
+    {"import": [module, …]}                      ->  {"skipped": {module: why}, "threads": module | null}
+    {"fork": number, "role": …, "sandbox": …, "join": pid | null} with descriptors  ->  {"pid": …, "fork": number}
+    {"clone": true} with a descriptor            ->  {"ready": true} on that
+    {"kill": number}                             ->  (nothing)
+    a child ended                                ->  {"ended": number, "status": …, "peak_mb": …}
 """
 
 from __future__ import annotations
@@ -254,13 +256,13 @@ def _kill(pid: int) -> None:
 
 def _assert_fork_safe() -> None:
     zmq = sys.modules.get("zmq")
-    if zmq is not None and zmq.Context._instance is not None:  # noqa: SLF001 - its only trace
+    if zmq is not None and zmq.Context._instance is not None:
         raise SystemExit("the zygote has a zmq context")
     if len(os.listdir("/proc/self/task")) != 1:
         raise SystemExit("the zygote has threads")
 
 
 if __name__ == "__main__":
-    from roadmap_progress.execution import zygote  # not `__main__`: one copy of this module
+    from roadmap_progress.execution import zygote  # noqa: PLW0406 - not `__main__`: one copy of this module
 
     zygote.serve(socket.socket(fileno=int(sys.argv[1])))

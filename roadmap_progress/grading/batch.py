@@ -1,11 +1,12 @@
 """Grades an assignment's submissions, some at a time, each in processes of its own: `roadmap grade`.
 
-A drop-in for `nbgrader autograde`: the same gradebook, the same `autograded/` tree; feedback and formgrader go on as
-ever, and the two can be mixed.
+A drop-in for `nbgrader autograde`: the same gradebook, the same `autograded/` tree; feedback and formgrader go on
+as ever, and the two can be mixed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -90,7 +91,7 @@ def grade_assignment(
         jobs: how many submissions at a time; default: the number of cores.
         timeout_s: limit for each cell; default: the course's own `Execute.timeout`, else 30.
         apart: whether checks run apart from the answers.
-        zygote: launched already, while this was being imported; is closed.
+        zygote: launched already, and left running; None starts one and ends it.
         progress: called after each submission, with its outcome and the number of all.
 
     Raises:
@@ -100,15 +101,15 @@ def grade_assignment(
     course, config = course_directory(root)
     assignment = assignments.load(root, name)
     if not assignment.sources:
-        raise ClassroomError(f"the gradebook knows no notebooks of {name!r}; `nbgrader generate_assignment {name}`")
+        raise ClassroomError(
+            f"the gradebook knows no notebooks of {name!r}; `nbgrader generate_assignment {name}`"
+        )
     submissions.sweep(course)
     todo, skipped = submissions.find(course, name, students=students, force=force)
     seconds = timeout_s or float(config.Execute.get("timeout") or 30)
     if not todo:
         return Summary([], skipped)
-    team = _Team(
-        zygote or Zygote(), course, assignment, apart=apart, timeout_s=seconds, limits=limits or Limits()
-    )
+    team = _Team(zygote or Zygote(), course, assignment, apart=apart, timeout_s=seconds, limits=limits or Limits())
     outcomes = []
     permissions = submissions.permissions(config)
     with Writer(course.db_url, course.course_id, assignment, config, permissions) as writer:
@@ -125,7 +126,7 @@ class _Team:
 
     def __init__(
         self,
-        zygote: Zygote,
+        zygote: Zygote | None,
         course: CourseDirectory,
         assignment: Assignment,
         *,
@@ -133,7 +134,7 @@ class _Team:
         timeout_s: float,
         limits: Limits,
     ) -> None:
-        self._zygote = zygote
+        self._zygote, self._owned = zygote or Zygote(), zygote is None
         self._course, self._assignment = course, assignment
         self._apart, self._timeout_s, self._limits = apart, timeout_s, limits
         self._stopping = threading.Event()
@@ -141,7 +142,10 @@ class _Team:
 
     def run(self, todo: list[Submission], jobs: int) -> Iterable[_Finished]:
         """Grade them, and yield what is finished as it comes."""
-        with self._zygote:  # imported once; each thread works with a clone of it
+        with contextlib.ExitStack() as stack:
+            if self._owned:
+                stack.callback(self._zygote.close)
+            # imported once; each thread works with a clone of it
             self._zygote.load(self._assignment.modules())
             yield from self._run(todo, jobs)
 
@@ -219,7 +223,7 @@ class _Team:
                 )
                 break
             except ExecutionError:
-                if attempt == 2:  # noqa: PLR2004 - the second failure is the machine's
+                if attempt == 2:
                     raise
                 engine.zygote.close()
                 with self._cloning:

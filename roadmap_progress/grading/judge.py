@@ -77,9 +77,7 @@ def grade(
     if not assignment.own:
         own = {name for cell in code if not utils.is_locked(cell) for name in _touched(cell.source)}
         rebound = own & source.locked_names
-    done, usage = engine.run(
-        steps, graded=source.graded_names, rebound=rebound, files=files, timeout_s=timeout_s
-    )
+    done, usage = engine.run(steps, graded=source.graded_names, rebound=rebound, files=files, timeout_s=timeout_s)
     for cell, step in zip(code, done, strict=True):
         fill(cell, step)
         if step.ended:

@@ -1,8 +1,9 @@
-"""A submitted notebook made gradable: what nbgrader graded cells for comes from the gradebook, answers from the student.
+"""A submitted notebook made gradable: locked cells and checks from the gradebook, answers from the student.
 
-nbgrader gives up a whole batch for one duplicated check, and grades what a forged flag calls a check. Here deletions,
-duplicates, renames, changed texts, types and flags are one case: every cell that the gradebook knows is there once, with
-the gradebook's text and metadata; an answer keeps the student's text; every other cell is the student's own.
+nbgrader gives up a whole batch for one duplicated check, and grades what a forged flag calls a check. Here
+deletions, duplicates, renames, changed texts, types and flags are one case: every cell that the gradebook knows is
+there once, with the gradebook's text and metadata; an answer keeps the student's text; every other cell is the
+student's own.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ def _grade_id(cell: dict[str, Any]) -> str:
 
 
 def _known_cell(wanted: SourceCell, text: str, cell: dict[str, Any] | None) -> NotebookNode:
-    metadata = {name: value for name, value in (cell or {"metadata": {}})["metadata"].items() if name != "nbgrader"}
+    metadata = {
+        name: value for name, value in (cell or {"metadata": {}})["metadata"].items() if name != "nbgrader"
+    }
     metadata["nbgrader"] = wanted.metadata
     return _cell(wanted.cell_type, text, metadata, cell)
 
@@ -111,9 +114,9 @@ def _own_cell(cell: dict[str, Any]) -> NotebookNode:
 
 
 def _cell(kind: str, text: str, metadata: dict[str, Any], cell: dict[str, Any] | None) -> NotebookNode:
-    metadata = {name: value for name, value in metadata.items() if name not in ("collapsed", "scrolled", "jupyter")} | (
-        {"jupyter": jupyter} if isinstance(jupyter := metadata.get("jupyter"), dict) else {}
-    )
+    metadata = {
+        name: value for name, value in metadata.items() if name not in ("collapsed", "scrolled", "jupyter")
+    } | ({"jupyter": jupyter} if isinstance(jupyter := metadata.get("jupyter"), dict) else {})
     make: Any = new_code_cell if kind == "code" else new_markdown_cell
     made: NotebookNode = make(text, metadata=metadata)
     if kind == "raw":
@@ -130,7 +133,9 @@ def _with_ids(cells: list[NotebookNode]) -> list[NotebookNode]:
     seen: set[str] = set()
     for number, cell in enumerate(cells):
         name = cell.get("id", "")
-        if not (isinstance(name, str) and 0 < len(name) <= 64 and name.replace("-", "").replace("_", "").isalnum()):
+        if not (
+            isinstance(name, str) and 0 < len(name) <= 64 and name.replace("-", "").replace("_", "").isalnum()
+        ):
             name = ""
         if not name or not name.isascii() or name in seen:
             name = f"cell-{number}"

@@ -15,7 +15,7 @@ from nbgrader.utils import find_all_files, parse_utc
 from roadmap_progress.errors import ClassroomError
 
 if TYPE_CHECKING:
-    import datetime
+    import datetime as dt
     from collections.abc import Iterable
 
     from nbgrader.coursedir import CourseDirectory
@@ -37,7 +37,7 @@ class Submission:
     student: str
     folder: Path
     target: Path
-    when: datetime.datetime | None
+    when: dt.datetime | None
 
 
 def find(
@@ -73,7 +73,7 @@ def find(
     return found, graded
 
 
-def _timestamp(folder: Path) -> datetime.datetime | None:
+def _timestamp(folder: Path) -> dt.datetime | None:
     path = folder / "timestamp.txt"
     try:
         if path.is_symlink() or not path.is_file():
@@ -81,7 +81,9 @@ def _timestamp(folder: Path) -> datetime.datetime | None:
         text = path.read_text(encoding="utf-8").strip()[:200]
         return parse_utc(text) if text else None
     except (ValueError, UnicodeDecodeError) as error:
-        raise ClassroomError(f"{path}: is no point in time ({error}); write it as 2027-01-30 15:00:00 UTC") from None
+        raise ClassroomError(
+            f"{path}: is no point in time ({error}); write it as 2027-01-30 15:00:00 UTC"
+        ) from None
 
 
 class Tree:
@@ -175,6 +177,8 @@ def _copy(source: Path, target: Path) -> None:
                     continue
                 left -= about.st_size
                 if left < 0:
-                    raise ClassroomError(f"{source}: the files beside the notebooks exceed {FILES_LIMIT_BYTES >> 20} MB")
+                    raise ClassroomError(
+                        f"{source}: the files beside the notebooks exceed {FILES_LIMIT_BYTES >> 20} MB"
+                    )
                 with (here / name).open("wb") as writing:
                     shutil.copyfileobj(reading, writing)

@@ -1,8 +1,8 @@
 """The one that writes grades: nbgrader's gradebook, a batch of submissions in one transaction.
 
-What autograde writes, and nothing a person wrote: `manual_score`, `extra_credit`, `manual_comment` and `flagged` stay.
-A batch's grades are committed before its trees are moved to `autograded/`. So whatever ends the process, a submission
-without its tree is graded again, and one with its tree has its grades.
+What autograde writes, and nothing a person wrote: `manual_score`, `extra_credit`, `manual_comment` and `flagged`
+stay. A batch's grades are committed before its trees are moved to `autograded/`. So whatever ends the process, a
+submission without its tree is graded again, and one with its tree has its grades.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from roadmap_progress.grading.assignment import Assignment
     from roadmap_progress.grading.judge import Graded
     from roadmap_progress.grading.submissions import Submission, Tree
@@ -35,7 +37,7 @@ class Writer:
         self._commit = self._gradebook.db.commit
         self._gradebook.db.commit = self._gradebook.db.flush  # nbgrader's API commits in every call
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -81,7 +83,9 @@ class Writer:
             elif grade.name in graded.scores:
                 grade.auto_score = graded.scores[grade.name]
                 grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
-        for comment in recorded.comments if graded is not None else []:
+        if graded is None:
+            return
+        for comment in recorded.comments:
             if comment.name in graded.comments:
                 comment.auto_comment = graded.comments[comment.name]
 
@@ -94,4 +98,4 @@ class Writer:
         late.init_plugin()
         penalty = late.plugin_inst.late_submission_penalty(student, notebook.score, submission.total_seconds_late)
         if penalty is not None:
-            notebook.late_submission_penalty = late._check_late_penalty(notebook, penalty)  # noqa: SLF001
+            notebook.late_submission_penalty = late._check_late_penalty(notebook, penalty)

@@ -246,7 +246,13 @@ def test_no_process_outside_can_be_seen_or_signalled(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     "call",
-    ["unshare(0x10000000)", "mount(b'x', b'/tmp', b'tmpfs', 0, 0)", "ptrace(16, 1, 0, 0)", "setns(3, 0)", "chroot(b'/tmp')"],
+    [
+        "unshare(0x10000000)",
+        "mount(b'x', b'/tmp', b'tmpfs', 0, 0)",
+        "ptrace(16, 1, 0, 0)",
+        "setns(3, 0)",
+        "chroot(b'/tmp')",
+    ],
 )
 def test_system_calls_that_an_escape_needs_are_refused(engine: Engine, call: str) -> None:
     said = outside(
@@ -309,11 +315,28 @@ def test_a_forged_notebook_is_graded_for_what_the_gradebook_knows(engine: Engine
         "nbformat_minor": 5,
         "metadata": {"kernelspec": {"name": "evil", "argv": ["sh"]}},
         "cells": [
-            {"cell_type": "code", "source": ["def total(cart):\n", "  return 2"], "metadata": {"nbgrader": {"grade_id": "total"}}},
-            {"cell_type": "code", "source": "1", "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True}}},
+            {
+                "cell_type": "code",
+                "source": ["def total(cart):\n", "  return 2"],
+                "metadata": {"nbgrader": {"grade_id": "total"}},
+            },
+            {
+                "cell_type": "code",
+                "source": "1",
+                "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True}},
+            },
             {"cell_type": "markdown", "source": "x", "metadata": {"nbgrader": {"grade_id": "check"}}},
-            {"cell_type": "code", "source": "2", "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True, "solution": True}}},
-            {"cell_type": "code", "source": "3", "metadata": {"nbgrader": {"grade_id": "invented", "grade": True, "points": 50}}, "id": "é é"},
+            {
+                "cell_type": "code",
+                "source": "2",
+                "metadata": {"nbgrader": {"grade_id": "check", "points": 99, "grade": True, "solution": True}},
+            },
+            {
+                "cell_type": "code",
+                "source": "3",
+                "metadata": {"nbgrader": {"grade_id": "invented", "grade": True, "points": 50}},
+                "id": "é é",
+            },
             {"cell_type": 5, "source": {}, "metadata": [], "id": 7},
             "no cell",
         ],

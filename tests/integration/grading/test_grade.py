@@ -78,9 +78,24 @@ VAT = {
     "prints": "def vat(kind, cents):\n    print('hello')\n    return cents * rates[kind] // 100",
     "warns": "import sys\ndef vat(kind, cents):\n    print('hello', file=sys.stderr)\n    return cents * rates[kind] // 100",
 }
-STATE = {"right": "cart.append('book')\nrates['toy'] = 19", "rebound": "cart = ['book']\nrates = dict(rates, toy=19)", "half": "cart.append('book')", "blank": None}
-TRIES = {"all": "def tries():\n    return [1, 2, 3]", "some": "def tries():\n    return [2]", "none": "def tries():\n    return []", "blank": None, "array": "import numpy as np\ndef tries():\n    return np.array([1, 2])"}
-READ = {"right": "lines = open('titles.txt').read().split()", "tampered": "open('titles.txt', 'w').write('Emma Ulysses')\nlines = open('titles.txt').read().split()", "blank": None}
+STATE = {
+    "right": "cart.append('book')\nrates['toy'] = 19",
+    "rebound": "cart = ['book']\nrates = dict(rates, toy=19)",
+    "half": "cart.append('book')",
+    "blank": None,
+}
+TRIES = {
+    "all": "def tries():\n    return [1, 2, 3]",
+    "some": "def tries():\n    return [2]",
+    "none": "def tries():\n    return []",
+    "blank": None,
+    "array": "import numpy as np\ndef tries():\n    return np.array([1, 2])",
+}
+READ = {
+    "right": "lines = open('titles.txt').read().split()",
+    "tampered": "open('titles.txt', 'w').write('Emma Ulysses')\nlines = open('titles.txt').read().split()",
+    "blank": None,
+}
 
 
 def make_course(root: Path, *, students: int) -> Path:
@@ -110,7 +125,7 @@ def make_course(root: Path, *, students: int) -> Path:
             notebook.cells.insert(2, new_code_cell("scratch = 1 + 1\nscratch"))
             nbformat.write(notebook, folder / f"{name}.ipynb")
         if number % 3:
-            late = "2027-01-31 18:00:00 UTC" if number % 3 == 2 else "2027-01-30 10:00:00 UTC"  # noqa: PLR2004
+            late = "2027-01-31 18:00:00 UTC" if number % 3 == 2 else "2027-01-30 10:00:00 UTC"
             (folder / "timestamp.txt").write_text(late, encoding="utf-8")
     return root
 
@@ -118,7 +133,12 @@ def make_course(root: Path, *, students: int) -> Path:
 def call(command: list[str], cwd: Path, *, code: int = 0) -> str:
     """Run a program of the environment."""
     done = subprocess.run(
-        [str(BIN / command[0]), *command[1:]], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [str(BIN / command[0]), *command[1:]],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
@@ -138,7 +158,9 @@ def rows(root: Path) -> list[tuple[object, ...]]:
     with Gradebook(f"sqlite:///{root / 'gradebook.db'}", "shop") as gradebook:
         found: list[tuple[object, ...]] = []
         for one in gradebook.find_assignment("ps1").submissions:
-            found.append((one.student.id, "", "", one.timestamp, one.total_seconds_late, one.score, one.needs_manual_grade))
+            found.append(
+                (one.student.id, "", "", one.timestamp, one.total_seconds_late, one.score, one.needs_manual_grade)
+            )
             for notebook in one.notebooks:
                 place = (one.student.id, notebook.name)
                 found.append((*place, "", notebook.late_submission_penalty, notebook.score))
@@ -165,16 +187,18 @@ def test_marks_comments_and_flags_equal_those_of_nbgrader(handed_in: Path, tmp_p
     assert here == there
     for path in (ours / "autograded").rglob("*.ipynb"):
         nbformat.validate(nbformat.read(path, 4))
-        assert path.stat().st_mode & 0o777 == 0o444  # noqa: PLR2004
+        assert path.stat().st_mode & 0o777 == 0o444
     call(["nbgrader", "generate_feedback", "ps1"], ours)
-    assert len(list((ours / "feedback").rglob("first.html"))) == 18  # noqa: PLR2004
+    assert len(list((ours / "feedback").rglob("first.html"))) == 18
     # the two can be mixed: nothing is left to do for either
     assert "18 graded before" in call(["roadmap", "grade", "ps1", "--course-dir", str(theirs)], tmp_path)
     call(["nbgrader", "autograde", "ps1"], ours)
     assert rows(ours) == rows(theirs)
 
 
-def test_what_a_person_graded_stays_and_a_newer_submission_is_graded_again(handed_in: Path, tmp_path: Path) -> None:
+def test_what_a_person_graded_stays_and_a_newer_submission_is_graded_again(
+    handed_in: Path, tmp_path: Path
+) -> None:
     from nbgrader.api import Gradebook
 
     course = copy_of(handed_in, tmp_path / "course")
@@ -185,7 +209,9 @@ def test_what_a_person_graded_stays_and_a_newer_submission_is_graded_again(hande
         grade.manual_score, grade.extra_credit, grade.needs_manual_grade = 3, 1, False
         gradebook.find_comment("essay", "first", "ps1", "s001").manual_comment = "Good."
         gradebook.db.commit()
-    (course / "submitted" / "s001" / "ps1" / "timestamp.txt").write_text("2027-01-30 11:00:00 UTC", encoding="utf-8")
+    (course / "submitted" / "s001" / "ps1" / "timestamp.txt").write_text(
+        "2027-01-30 11:00:00 UTC", encoding="utf-8"
+    )
     outcome = json.loads(call([*command, "--student", "s001"], tmp_path))
     assert [one["student"] for one in outcome["outcomes"]] == ["s001"]
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "shop") as gradebook:
@@ -215,7 +241,9 @@ def test_unknown_names_and_a_bad_timestamp_are_refused_with_words(handed_in: Pat
     command = ["roadmap", "grade", "--course-dir", str(course)]
 
     def refused(*more: str) -> str:
-        done = subprocess.run([str(BIN / command[0]), *command[1:], *more], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:], *more], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 1
         return done.stderr
 
@@ -235,7 +263,9 @@ def test_killed_at_any_moment_it_loses_nothing_and_leaves_nothing(handed_in: Pat
     killed = copy_of(handed_in, tmp_path / "killed")
     chance = random.Random(3)
     for _ in range(6):
-        with subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        with subprocess.Popen(
+            [*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
             time.sleep(chance.uniform(0.3, 1.0) * full_s)
             family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
             os.kill(run.pid, signal.SIGKILL)
@@ -244,4 +274,4 @@ def test_killed_at_any_moment_it_loses_nothing_and_leaves_nothing(handed_in: Pat
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
     assert rows(killed) == rows(whole)
     assert not list((killed / "autograded").glob("*/.roadmap-*"))
-    assert len(list((killed / "autograded").glob("*/ps1"))) == 18  # noqa: PLR2004
+    assert len(list((killed / "autograded").glob("*/ps1"))) == 18
