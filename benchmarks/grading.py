@@ -3,8 +3,8 @@
     python benchmarks/grading.py [--submissions 40] [--heavy] [--jobs 2] [--linear]
 
 A course is made in a temporary folder: a notebook of 15 code cells, graded by 6 checks, and submissions of it,
-most of them right, some wrong or blank. Both graders run from the command line, one after the other, on copies; then
-ours once more in a process that has everything imported.
+most of them right, some wrong or blank. Both graders run from the command line, one after the other, on copies;
+then ours once more in a process that has everything imported.
 `--linear` grades 100, 400 and 1600 submissions with ours alone.
 """
 

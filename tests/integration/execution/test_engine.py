@@ -246,6 +246,21 @@ def test_an_answer_cannot_replace_what_a_locked_cell_made(engine: Engine) -> Non
     assert errors(done[2]) == ["AssertionError: "]
 
 
+def test_a_marked_helper_of_a_locked_cell_runs_beside_the_answers(engine: Engine) -> None:
+    steps = [
+        Step(
+            "import os\nfrom roadmap_progress import beside_answers\nopened = []\n"
+            "@beside_answers\ndef measured(f):\n    f()\n    return list(opened)\n"
+            "def unmarked(f):\n    f()\n    return list(opened)",
+            "locked",
+        ),
+        Step("def f():\n    opened.append('here')", "answer"),
+        Step("assert measured(f) == ['here'] and unmarked(f) == []", "check"),
+    ]
+    done, _ = engine.run(steps, graded=["f"])
+    assert not errors(done[2])
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
