@@ -81,7 +81,7 @@ class _Bar:
     def __init__(self, *, quiet: bool) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(unit=" submission", disable=quiet, file=sys.stderr, leave=False, smoothing=0.1)
+        self._bar = tqdm(unit=" submission", disable=quiet or None, file=sys.stderr, leave=False, smoothing=0.1)
 
     def step(self, outcome: Outcome, total: int) -> None:
         self._bar.total = total

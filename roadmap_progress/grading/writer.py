@@ -8,10 +8,12 @@ submission without its tree is graded again, and one with its tree has its grade
 from __future__ import annotations
 
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties
+from sqlalchemy.exc import SAWarning
 
 if TYPE_CHECKING:
     from typing import Self
@@ -52,10 +54,10 @@ class Writer:
 
     def write(self, submission: Submission, results: Results, tree: Tree) -> None:
         """Take the grades of one submission; they are in the gradebook after the next `commit`."""
-        gradebook, name = self._gradebook, self._assignment.name
-        gradebook.update_or_create_student(submission.student)
-        when = {"timestamp": submission.when} if submission.when else {}
-        recorded = gradebook.update_or_create_submission(name, submission.student, **when)
+        gradebook = self._gradebook
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # nbgrader links a new submission before it adds it
+            recorded = self._recorded(submission)
         by_name = {notebook.name: notebook for notebook in recorded.notebooks}
         for notebook, graded in results.items():
             self._write_notebook(by_name[notebook], graded)
@@ -66,6 +68,11 @@ class Writer:
         self._moves.append(tree)
         if len(self._moves) >= BATCH or time.monotonic() - self._since > BATCH_S:
             self.commit()
+
+    def _recorded(self, submission: Submission) -> Any:
+        self._gradebook.update_or_create_student(submission.student)
+        when = {"timestamp": submission.when} if submission.when else {}
+        return self._gradebook.update_or_create_submission(self._assignment.name, submission.student, **when)
 
     def commit(self) -> None:
         """Make what was taken permanent, then move its trees."""
