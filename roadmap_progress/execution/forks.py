@@ -74,7 +74,7 @@ class Zygote:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the zygote
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "roadmap_progress.execution.zygote", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "roadmap_progress.execution.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
