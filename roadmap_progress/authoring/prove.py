@@ -1,6 +1,7 @@
 """Shows by running that exercises grade what they say: `roadmap prove`.
 
-Every run has a kernel of its own and is judged by nbgrader's `determine_grade`. For each notebook:
+Every run has processes of its own, checks apart from answers as when a class is graded (a kernel of its own, where
+the machine cannot shut processes in), and is judged by nbgrader's `determine_grade`. For each notebook:
 
 - the solution earns full points, and prints nothing on stderr; also each exercise alone, its checks backwards
   (a checks cell needs only the setup and its own exercise's answers);
@@ -22,6 +23,9 @@ from roadmap_progress.authoring import exercises, outline, secrets
 from roadmap_progress.authoring.build import Built, stale
 from roadmap_progress.errors import SourceError
 from roadmap_progress.execution import Run, run_notebooks
+from roadmap_progress.execution.engine import bound_names
+from roadmap_progress.execution.forked import run_forked
+from roadmap_progress.execution.sandbox import Unavailable, check_machine
 from roadmap_progress.notebooks import NotebookNode, cells_by_grade_id, new_code_cell, new_notebook
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ class Proof:
 
     Attributes:
         problems: `file:line: words`, empty where everything holds.
-        runs: how many kernels ran.
+        runs: how many times a notebook was run.
         solution_s: seconds that the whole solved notebook took, servers included.
     """
 
@@ -85,7 +89,7 @@ def prove(root: Path, notebook: Notebook, *, say: Callable[[str], None] = print)
     prover = _Prover(source, notebooks.read(built.solutions), notebooks.read(built.exercises))
     plans = prover.plans()
     say(f"{notebook.number}: {len(plans)} runs")
-    runs = run_notebooks([_notebook(plan.cells) for plan in plans], timeout_s=CELL_TIMEOUT_S)
+    runs = prover.run(plans)
     problems = [problem for plan, run in zip(plans, runs, strict=True) for problem in plan.judge(run)]
     problems += prover.reasons()
     problems += secrets.leaks(
@@ -115,6 +119,17 @@ class _Prover:
             plans += [self._mistake(exercise, mistake) for mistake in exercise.mistakes]
         plans += [self._without(topic) for topic in dict.fromkeys(self._topics())]
         return plans
+
+    def run(self, plans: list[_Plan]) -> list[Run]:
+        """All of them, as a class is graded."""
+        made = [_notebook(plan.cells) for plan in plans]
+        try:
+            check_machine()
+        except Unavailable:
+            return run_notebooks(made, timeout_s=CELL_TIMEOUT_S)
+        answers = (cell.source for cell in self._stubs.values() if cell.cell_type == "code")
+        graded = {name for source in answers for name in bound_names(source)}
+        return run_forked(made, graded=graded, timeout_s=CELL_TIMEOUT_S)
 
     def reasons(self) -> list[str]:
         """What only all runs together tell: whether each mistake has a reason of its own."""

@@ -14,14 +14,14 @@ from nbgrader.preprocessors import LimitOutput
 
 from roadmap_progress import notebooks
 from roadmap_progress.errors import NotebookError
-from roadmap_progress.execution.engine import Done, Engine, Step, Usage, bound_names
+from roadmap_progress.execution.engine import Usage, bound_names
+from roadmap_progress.execution.forked import fill, step_of
 from roadmap_progress.grading.repair import repair
 from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
 
 if TYPE_CHECKING:
+    from roadmap_progress.execution.engine import Engine
     from roadmap_progress.grading.assignment import Assignment, Source
-
-_MARK = re.compile(r"^#\s*grading:\s*(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,6 @@ class Graded:
     notes: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     failed: str | None = None
-
-
-def marks(source: str) -> set[str]:
-    """What a check's own text asks of the grader: a line `# grading: operators, same-process`."""
-    return {word.strip() for found in _MARK.findall(source) for word in found.split(",")}
 
 
 def grade(
@@ -101,26 +96,6 @@ def grade(
     except NotebookError as error:
         return Graded("", failed=str(error))
     return Graded(text, scores, comments, notes, usage)
-
-
-def step_of(cell: NotebookNode) -> Step:
-    """The code cell as the engine runs it, by its nbgrader metadata."""
-    if utils.is_grade(cell) and not utils.is_solution(cell):
-        asked = marks(cell.source)
-        return Step(cell.source, "check", operators="operators" in asked, same_process="same-process" in asked)
-    if utils.is_locked(cell):
-        return Step(cell.source, "locked")
-    return Step(cell.source, "answer")
-
-
-def fill(cell: NotebookNode, done: Done) -> None:
-    """Put the outputs into the cell."""
-    cell.outputs = [NotebookNode(_nodes(output)) for output in done.outputs]
-    cell.execution_count = done.count
-
-
-def _nodes(output: dict[str, object]) -> dict[str, object]:
-    return {name: NotebookNode(value) if isinstance(value, dict) else value for name, value in output.items()}
 
 
 def _touched(source: str) -> set[str]:

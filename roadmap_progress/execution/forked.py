@@ -1,0 +1,114 @@
+"""Notebooks run on the engine: what `run_notebooks` does with kernels, but quicker, and checks apart from answers."""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+import re
+import threading
+from typing import TYPE_CHECKING
+
+from roadmap_progress.execution.engine import Done, Engine, Step
+from roadmap_progress.execution.forks import Zygote
+from roadmap_progress.execution.kernels import Run
+from roadmap_progress.execution.sandbox import FIRST_UID, Sandbox
+from roadmap_progress.notebooks import NotebookNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_MARK = re.compile(r"^#\s*grading:\s*(.+)$", re.MULTILINE)
+
+
+def run_forked(
+    notebooks: Sequence[NotebookNode],
+    *,
+    graded: Iterable[str] = (),
+    modules: Iterable[str] = (),
+    timeout_s: float = 60,
+    jobs: int | None = None,
+) -> list[Run]:
+    """Run several notebooks, `jobs` (default: the number of cores) at a time, each in processes of its own.
+
+    Args:
+        notebooks: are not changed. nbgrader's metadata say which cells are locked and which are checks.
+        graded: names that the released answers bind; see `engine.Engine.run`.
+        modules: worth importing beforehand.
+        timeout_s: limit for each cell.
+
+    Returns:
+        Copies with outputs. Unlike a kernel's run, one in which a cell timed out or crashed goes on behind it.
+
+    Raises:
+        ExecutionError: processes cannot be forked or shut in here.
+    """
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for place in range(len(notebooks)):
+        waiting.put(place)
+    runs: list[Run | None] = [None] * len(notebooks)
+    errors: list[BaseException] = []
+    names = sorted(graded)
+
+    def work(engine: Engine) -> None:
+        try:
+            with engine.zygote:
+                while not errors:
+                    place = waiting.get_nowait()
+                    runs[place] = _run(notebooks[place], engine, names, timeout_s)
+        except queue.Empty:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    with Zygote() as zygote:
+        zygote.load(modules)
+        threads = [
+            threading.Thread(target=work, args=(Engine(zygote.clone(), Sandbox(uid=FIRST_UID + number)),))
+            for number in range(min(jobs or os.cpu_count() or 1, len(notebooks)))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+    return [run for run in runs if run is not None]
+
+
+def _run(notebook: NotebookNode, engine: Engine, graded: list[str], timeout_s: float) -> Run:
+    notebook = copy.deepcopy(notebook)
+    places = [place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    steps = [step_of(notebook.cells[place]) for place in places]
+    done, usage = engine.run(steps, graded=graded, timeout_s=timeout_s)
+    ended: dict[str, int | None] = {"timed out": None, "crashed": None}
+    for place, step in zip(places, done, strict=True):
+        fill(notebook.cells[place], step)
+        if step.ended in ended and ended[step.ended] is None:
+            ended[step.ended] = place
+    return Run(notebook, ended["timed out"], ended["crashed"], usage.seconds)
+
+
+def marks(source: str) -> set[str]:
+    """What a check's own text asks of the grader: a line `# grading: operators, same-process`."""
+    return {word.strip() for found in _MARK.findall(source) for word in found.split(",")}
+
+
+def step_of(cell: NotebookNode) -> Step:
+    """The code cell as the engine runs it, by its nbgrader metadata."""
+    about = cell.metadata.get("nbgrader", {})
+    if about.get("grade") and not about.get("solution"):
+        asked = marks(cell.source)
+        return Step(cell.source, "check", operators="operators" in asked, same_process="same-process" in asked)
+    return Step(cell.source, "locked" if about.get("locked") else "answer")
+
+
+def fill(cell: NotebookNode, done: Done) -> None:
+    """Put the outputs into the cell."""
+    cell.outputs = [
+        NotebookNode(
+            {name: NotebookNode(part) if isinstance(part, dict) else part for name, part in output.items()}
+        )
+        for output in done.outputs
+    ]
+    cell.execution_count = done.count
