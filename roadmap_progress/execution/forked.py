@@ -1,4 +1,4 @@
-"""Notebooks run on the engine: as `run_notebooks` does with kernels, but quicker, and checks apart from answers."""
+"""Notebooks run on the engine: as `run_notebooks` does with kernels, but quicker, checks apart from answers."""
 
 from __future__ import annotations
 
