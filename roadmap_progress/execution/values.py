@@ -56,6 +56,9 @@ _SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", set: "set", frozens
 _FROM_SEQUENCE: dict[str, Callable[[Any], Any]] = {tag: kind for kind, tag in _SEQUENCES.items()}
 _MAPPINGS: dict[type, str] = {dict: "dict", collections.OrderedDict: "OrderedDict", collections.Counter: "Counter"}
 _FROM_MAPPING: dict[str, Callable[[Any], Any]] = {tag: kind for kind, tag in _MAPPINGS.items()}
+_COMPUTING = frozenset(
+    "abs all any ascii bin chr divmod hex len max min oct ord pow repr round sorted sum".split()
+)
 _SINGLETONS = {"None": None, "Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 
 
@@ -143,10 +146,15 @@ def _series(series: Any, references: References) -> Encoded:
 def _encode_builtin(value: Any, references: References) -> Encoded:
     if type(value) is types.ModuleType:
         return ["module", value.__name__]
-    name = getattr(value, "__name__", None) if isinstance(value, (type, types.BuiltinFunctionType)) else None
-    if isinstance(name, str) and vars(builtins).get(name) is value:
-        return ["builtin", name]
+    if isinstance(value, (type, types.BuiltinFunctionType)) and _builtin(value.__name__) is value:
+        return ["builtin", value.__name__]
     return references.give(value)
+
+
+def _builtin(name: str) -> Any:
+    """A built-in type, or a function that only computes; not `eval`, `open` or `globals`."""
+    found = vars(builtins).get(name)
+    return found if isinstance(found, type) or name in _COMPUTING else None
 
 
 def decode(encoded: Any, references: References) -> Any:
@@ -199,10 +207,9 @@ def _decode(encoded: Any, references: References, depth: int) -> Any:  # noqa: C
     if tag in ("array", "scalar", "frame", "series"):
         return _decode_array(tag, rest, inner)
     if tag == "builtin":
-        found = vars(builtins)[_exact(rest[0], str)]
-        if isinstance(found, (type, types.BuiltinFunctionType)):
-            return found
-        raise ValueError
+        if (found := _builtin(_exact(rest[0], str))) is None:
+            raise ValueError
+        return found
     return references.take(encoded)
 
 
