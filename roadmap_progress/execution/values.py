@@ -57,7 +57,26 @@ _FROM_SEQUENCE: dict[str, Callable[[Any], Any]] = {tag: kind for kind, tag in _S
 _MAPPINGS: dict[type, str] = {dict: "dict", collections.OrderedDict: "OrderedDict", collections.Counter: "Counter"}
 _FROM_MAPPING: dict[str, Callable[[Any], Any]] = {tag: kind for kind, tag in _MAPPINGS.items()}
 _COMPUTING = frozenset(
-    "abs all any ascii bin chr divmod hex len max min oct ord pow repr round sorted sum".split()
+    [
+        "abs",
+        "all",
+        "any",
+        "ascii",
+        "bin",
+        "chr",
+        "divmod",
+        "hex",
+        "len",
+        "max",
+        "min",
+        "oct",
+        "ord",
+        "pow",
+        "repr",
+        "round",
+        "sorted",
+        "sum",
+    ]
 )
 _SINGLETONS = {"None": None, "Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 

@@ -99,6 +99,15 @@ def test_a_process_that_ended_but_was_not_waited_for_is_not_alive():
         os.waitpid(pid, 0)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as Python has it: a shell's background job ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_inside_a_deferring_block_comes_after_it():
     done = []
 
