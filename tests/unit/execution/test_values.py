@@ -49,7 +49,7 @@ PLAIN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=[f"{place}-{type(one).__name__}" for place, one in enumerate(PLAIN)])
 def test_a_plain_value_crosses_whole_and_of_its_own_type(value: Any) -> None:
     got = crossed(value)
     assert type(got) is type(value)
