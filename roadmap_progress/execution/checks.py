@@ -13,17 +13,19 @@ import ast
 import asyncio
 import builtins
 import concurrent.futures
-import inspect
-import threading
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.execution import proxies, values, wire
+from roadmap_progress.execution.classes import class_named
+from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
 from roadmap_progress.execution.shell import Cells
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Coroutine
 
 _KNOWN_AS = {"numpy": "np", "pandas": "pd", "matplotlib.pyplot": "plt", "datetime": "dt", "scipy": "sp"}
 _UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
@@ -44,7 +46,7 @@ class _Checks:
         self._reach.peer = self._peer = Peer(answers, self._handle)
         self._fetched: set[str] = set()
         shell = self._cells.shell
-        shell.user_ns[_UNBIND] = lambda name: self._ask_name("unbind", name)
+        shell.user_ns[_UNBIND] = lambda name: self._reach.ask("unbind", name)
         shell.user_ns[_BIND] = self._bind
         shell.user_ns_hidden.update({_UNBIND: None, _BIND: None})
         shell.ast_transformers.append(_Mirror(self._fetched))
@@ -55,21 +57,17 @@ class _Checks:
             message = wire.receive(self._control)
             if "check" in message:
                 self._reach.operators_allowed = message["operators"]
-                self._graded = set(message["graded"])
+                graded = self._graded = set(message["graded"])
                 try:
-                    self._look_up(message["check"], set(message["graded"]), rebound=message["rebound"])
+                    self._look_up(message["check"], graded, rebound=message["rebound"])
                     outputs, count = self._cells.run(message["check"], message["timeout_s"])
                     if not any(output.get("ename") == "CellTimeout" for output in outputs):
                         self._peer.call({"do": "turn over"})
                 except (OtherEnded, wire.ProtocolError) as error:
                     outputs, count = [_error(error)], self._cells.shell.execution_count
                 wire.send(self._control, {"outputs": outputs, "count": count})
-            elif "environment" in message:
-                wire.send(self._control, {"done": True})
             else:
-                before = set(self._cells.shell.user_ns)
                 outputs, count = self._cells.run(message["run"], message["timeout_s"])
-                self._fetched -= set(self._cells.shell.user_ns) - before
                 wire.send(self._control, {"outputs": outputs, "count": count})
 
     def _look_up(self, source: str, graded: set[str], *, rebound: list[str]) -> None:
@@ -80,24 +78,40 @@ class _Checks:
         }
         # all that is graded: helpers of the locked cells may read it, too
         wanted = graded | {name for name in read if self._theirs(name, graded, rebound)}
-        listed = self._reach.answer_of(self._peer.call({"do": "names"}))
-        there = wanted & {name for name in listed if type(name) is str} if isinstance(listed, list) else set()
+        listed = self._peer.call({"do": "names"}).get("names")
+        there = (
+            wanted.intersection(name for name in listed if type(name) is str) if isinstance(listed, list) else ()
+        )
         reply = self._peer.call({"do": "fetch", "wanted": sorted(there)})
-        found = self._reach.answer_of(reply) if there else {}
+        found = reply.get("values")
         if not isinstance(found, dict):
-            raise wire.ProtocolError("names that are no dict")
+            self._reach.answer_of(reply)  # an error, most likely
+            raise wire.ProtocolError("names without values")
+        # in the order in which they were sent: a class is described where it first occurs
+        taken = {name: self._value(name, encoded) for name, encoded in found.items()}
         for name in wanted:
-            if name in found and _may_be(name, found[name]):
-                names[name] = found[name]
+            if (value := taken.get(name)) is not None:
+                names[name] = value[0]
                 self._fetched.add(name)
             elif name in self._fetched:
                 names.pop(name, None)
                 self._fetched.discard(name)
 
+    def _value(self, name: str, encoded: Any) -> tuple[Any] | None:
+        """The value of a name of the answers; None for a module under another name than its own.
+
+        `np` must not be a module that agrees with everything.
+        """
+        if not isinstance(encoded, list) or encoded[:1] != ["module"]:
+            return (values.decode(encoded, self._reach),)
+        module = encoded[1] if len(encoded) > 1 and type(encoded[1]) is str else ""
+        known = (module.rpartition(".")[2], module.partition(".")[0], _KNOWN_AS.get(module))
+        return (self._reach.module(module),) if name in known and module in sys.modules else None
+
     def _own_class(self, qualname: str) -> type | None:
         if qualname.partition(".")[0] in self._graded:
             return None
-        return proxies.class_named(self._cells.shell.user_ns, qualname)
+        return class_named(self._cells.shell.user_ns, qualname)
 
     def _theirs(self, name: str, graded: set[str], rebound: list[str]) -> bool:
         names = self._cells.shell.user_ns
@@ -111,15 +125,11 @@ class _Checks:
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         """What the answers ask of objects that a check gave them."""
         try:
-            arguments = [values.decode(argument, self._reach) for argument in message["arguments"]]
-            named = {str(name): values.decode(value, self._reach) for name, value in message["named"].items()}
-            operation = message["do"]
-            if operation in ("await", "aenter", "aexit", "anext", "aiter", "signature"):
-                result = _asynchronous(operation, arguments)
-            elif operation in proxies.OPERATIONS:
-                result = self._reach.perform(operation, arguments, named)
+            operation, arguments, named = self._reach.read(message)
+            if operation in AWAITED:
+                result = _finished(finish(operation, *arguments))
             else:
-                raise wire.ProtocolError(f"{operation!r} is no operation")  # noqa: TRY301 - the reply, as any error
+                result = self._reach.perform(operation, arguments, named)
             return {"value": values.encode(result, self._reach)}
         except OtherEnded:
             raise
@@ -129,14 +139,11 @@ class _Checks:
             except Exception:  # noqa: BLE001 - an error that cannot be told
                 return {"raised": self._reach.give(RuntimeError(type(error).__name__))}
 
-    def _ask_name(self, operation: str, *arguments: Any) -> None:
-        self._reach.ask(operation, *arguments)
-
     def _bind(self, name: str) -> None:
         """Tell the answers' process of a name that the check bound anew, if the value is one of its own."""
         value = self._cells.shell.user_ns[name]
         if proxies.is_stand_in(value):
-            self._ask_name("bind", name, value)
+            self._reach.ask("bind", name, value)
 
 
 class _Mirror(ast.NodeTransformer):
@@ -177,42 +184,10 @@ def _names_read(source: str) -> set[str]:
     }
 
 
-def _may_be(name: str, value: Any) -> bool:
-    """A module is taken under its own name only: `np` must not be a module that agrees with everything."""
-    if not isinstance(value, types.ModuleType):
-        return True
-    return name in (
-        value.__name__.rpartition(".")[2],
-        value.__name__.partition(".")[0],
-        _KNOWN_AS.get(value.__name__),
-    )
-
-
-def _asynchronous(operation: str, arguments: list[Any]) -> Any:
-    if operation == "signature":
-        return proxies.describe_signature(*arguments)
-    subject, *rest = arguments
-    if operation == "aiter":
-        return type(subject).__aiter__(subject)
-    if operation == "await" and not inspect.isawaitable(subject):
-        raise TypeError(f"a {type(subject).__name__} cannot be awaited")
-
-    async def finish() -> Any:
-        if operation == "await":
-            return await subject
-        method = {"aenter": "__aenter__", "aexit": "__aexit__", "anext": "__anext__"}[operation]
-        return await getattr(type(subject), method)(subject, *rest)
-
-    result: concurrent.futures.Future[Any] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            result.set_result(asyncio.run(finish()))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            result.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()  # this thread's loop is waiting already
-    return result.result()
+def _finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it, in a thread of its own: the loop of this one is waiting already."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _error(error: Exception) -> dict[str, Any]:

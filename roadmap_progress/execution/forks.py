@@ -158,7 +158,6 @@ class Zygote:
             "role": role,
             "sandbox": sandbox.as_json(),
             "join": join.pid if join else None,
-            "environment": {},
         }
         if self._control is None:
             raise ExecutionError("the zygote is not running")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-Handler = "Callable[[dict[str, Any]], dict[str, Any]]"
-
 
 class OtherEnded(ExecutionError):
     """The process on the other side died, or hung up."""
@@ -42,7 +40,6 @@ class Peer:
         self._serving = threading.local()
         self._main = threading.main_thread()
         self._ended = False
-        self._helpers: dict[str, threading.Thread] = {}
 
     def call(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have the other side do something; returns its reply.
@@ -64,21 +61,23 @@ class Peer:
                 return reply
             self._serve(message)
 
-    def serve_forever(self) -> None:
-        """Serve the other side's requests in this thread until it hangs up."""
-        while True:
-            try:
-                message = self._next("")
-            except OtherEnded:
-                return
-            self.dispatch(message)
+    def serve_until(self, last: str) -> None:
+        """Serve the other side's requests in this thread until it asks for `last`, which is only confirmed.
 
-    def dispatch(self, message: dict[str, Any]) -> None:
-        """Serve a request that is for no waiting thread: here, or in its own thread where others may follow."""
-        if not message.get("crowd"):
-            self._serve(message)
-            return
-        threading.Thread(target=self._serve, args=(message,), daemon=True).start()
+        A request of a crowd (the other side has several threads) gets a thread, so that others may follow.
+
+        Raises:
+            OtherEnded: it is gone.
+        """
+        while True:
+            message = self._next("")
+            if message.get("do") == last:
+                self._send({"reply": {"value": ["one", "None"]}, "to": message.get("from")})
+                return
+            if message.get("crowd"):
+                threading.Thread(target=self._serve, args=(message,), daemon=True).start()
+            else:
+                self._serve(message)
 
     def _serve(self, message: dict[str, Any]) -> None:
         before = getattr(self._serving, "name", None)

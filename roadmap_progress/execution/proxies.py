@@ -9,17 +9,22 @@ it would hand what is expected to code that must not have it, and let that code 
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
-import functools
 import inspect
-import operator
 import sys
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.execution import values
+from roadmap_progress.execution.classes import library_class, library_name
+from roadmap_progress.execution.operations import (
+    ALWAYS,
+    ASYNC,
+    DECIDED_BY_CLASS,
+    METHODS,
+    OPERATIONS,
+)
 from roadmap_progress.execution.wire import ProtocolError
 
 if TYPE_CHECKING:
@@ -27,50 +32,6 @@ if TYPE_CHECKING:
 
     from roadmap_progress.execution.peer import Peer
 
-_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor",
-               "lshift", "rshift")  # fmt: skip
-_DUNDER = {"and_": "and", "or_": "or"}
-_UNARY = ("neg", "pos", "abs", "invert", "index")
-_PLAIN = ("getitem", "setitem", "delitem", "contains")
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "len": len, "iter": iter, "next": next, "bool": bool, "str": str, "repr": repr, "hash": hash, "int": int,
-    "float": float, "complex": complex, "bytes": bytes, "format": format, "reversed": reversed, "round": round,
-    "dir": dir, "divmod": divmod,
-}  # fmt: skip
-
-
-def _swapped(operation: Callable[[Any, Any], Any], right: Any, left: Any) -> Any:
-    return operation(left, right)
-
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    **{name: getattr(operator, name) for name in (*_COMPARISONS, *_ARITHMETIC, *_UNARY, *_PLAIN)},
-    **_FUNCTIONS,
-    "getattr": getattr,
-    "setattr": setattr,
-    "delattr": delattr,
-    "call": lambda function, *arguments, **named: function(*arguments, **named),
-    "enter": lambda manager: type(manager).__enter__(manager),
-    "exit": lambda manager, *about: type(manager).__exit__(manager, *about),
-    **{f"r{name}": functools.partial(_swapped, getattr(operator, name)) for name in _ARITHMETIC},
-}
-# special method -> operation; those that a class has over there are given to its stand-in
-_METHODS = {
-    **{f"__{name}__": name for name in (*_COMPARISONS, *_UNARY, *_PLAIN, *_FUNCTIONS)},
-    **{f"__{_DUNDER.get(name, name)}__": name for name in _ARITHMETIC},
-    **{f"__r{_DUNDER.get(name, name)}__": f"r{name}" for name in _ARITHMETIC},
-    "__call__": "call",
-    "__enter__": "enter",
-    "__exit__": "exit",
-}
-_DECIDED_BY_CLASS = {
-    "__contains__",
-    *(f"__{name}__" for name in _COMPARISONS),
-    *(method for method, operation in _METHODS.items() if operation.removeprefix("r") in _ARITHMETIC),
-}
-_ALWAYS = ("__eq__", "__ne__", "__hash__", "__repr__", "__str__", "__bool__", "__format__", "__dir__")
-_ASYNC = ("__await__", "__aenter__", "__aexit__", "__aiter__", "__anext__")
 _NEVER_LENT = (types.FrameType, types.TracebackType, types.CodeType)  # by the side with the checks
 _SINGLETONS = {  # compared with `is` by the library that made them
     id(value): (module.__name__, name)
@@ -116,6 +77,7 @@ class Reach:
         self.operators_allowed = not guarded
         self.peer: Peer | None = None
         self._lent: list[Any] = []
+        self._usable: set[int] = set()  # numbers of what was given as a value, not only named in a description
         self._numbers: dict[int, int] = {}
         self._described: set[int] = set()
         self._classes: dict[int, type] = {}
@@ -137,6 +99,7 @@ class Reach:
             if (reference := value.__dict__.get(_REFERENCE)) is not None:
                 return ["yours", reference[1]]
             return self._error(value)
+        self._usable.add(self._lend(value))
         if isinstance(value, type):
             return ["class", self._describe(value)]
         return ["object", self._lend(value), self._describe(type(value))]
@@ -154,9 +117,9 @@ class Reach:
         if number in self._described:
             return [number]
         self._described.add(number)
-        library = _library_name(kind)
+        library = library_name(kind)
         own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
-        methods = sorted(name for name in (*_METHODS, *_ASYNC) if name in own)
+        methods = sorted(name for name in (*METHODS, *ASYNC) if name in own)
         hashable = getattr(kind, "__hash__", None) is not None
         bases = [] if library else [self._describe(base) for base in kind.__bases__ if base is not object]
         about = {
@@ -194,12 +157,39 @@ class Reach:
             raise ProtocolError("a reference to nothing")
         return self._lent[number]
 
-    def perform(self, operation: str, arguments: list[Any], named: dict[str, Any]) -> Any:
-        """Do what the other side asks of objects here.
+    def read(self, message: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+        """A request of the other side: operation, arguments and named arguments.
+
+        On the guarded side the object that it is about must be one that was given away: no module, no class of a
+        library, nothing that can only be named.
 
         Raises:
+            ProtocolError: it is no such request.
+        """
+        operation, arguments, named = message.get("do"), message.get("arguments"), message.get("named")
+        if type(operation) is not str or not isinstance(arguments, list) or not isinstance(named, dict):
+            raise ProtocolError("a request that is none")
+        if self.guarded:
+            target = arguments[0] if arguments else None
+            if not isinstance(target, list) or target[:1] != ["yours"] or target[1:2] == []:
+                raise ProtocolError("a request about nothing that was given away")
+            if type(target[1]) is not int or target[1] not in self._usable:
+                raise ProtocolError("a request about nothing that was given away")
+        return (
+            operation,
+            [values.decode(argument, self) for argument in arguments],
+            {str(name): values.decode(value, self) for name, value in named.items()},
+        )
+
+    def perform(self, operation: str, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """Do what the other side asks of an object here.
+
+        Raises:
+            ProtocolError: there is no such operation.
             AttributeError: this side is guarded, and the other reaches for what it must not see.
         """
+        if operation not in OPERATIONS:
+            raise ProtocolError(f"{operation!r} is no operation")
         if self.guarded and operation in ("getattr", "setattr", "delattr"):
             name = arguments[1] if len(arguments) > 1 else None
             if operation == "getattr" and name in _SHOWN and isinstance(arguments[0], types.FunctionType):
@@ -225,8 +215,8 @@ class Reach:
             return self.owned(encoded[1])
         if tag == "class":
             return self._class(encoded[1])
-        if tag == "module":
-            return self._module(encoded[1])
+        if tag == "module" and not self.guarded:
+            return self.module(encoded[1])
         if tag == "object":
             kind = self._class(encoded[2])
             if not isinstance(kind, _StandInClass):  # an object of a library's class
@@ -242,7 +232,12 @@ class Reach:
             return self._take_error(encoded)
         raise ProtocolError("a value of no known kind")
 
-    def _module(self, name: Any) -> Any:
+    def module(self, name: Any) -> types.ModuleType:
+        """The module of this name.
+
+        Raises:
+            ProtocolError: it is not imported here, or none of a notebook's business.
+        """
         module = sys.modules.get(name) if isinstance(name, str) else None
         if module is None or name == "__main__" or name.startswith("roadmap_progress.execution"):
             raise ProtocolError(f"the module {name!r} is not imported here")
@@ -255,8 +250,8 @@ class Reach:
         _, about, bases = described
         library = about["library"]
         if library is not None:
-            real = _library_class(*library)
-            if real is not None and (about["error"] or library[0] == "builtins"):
+            real = library_class(*library)
+            if real is not None and (issubclass(real, BaseException) or library[0] == "builtins"):
                 self._classes[number] = real
                 return real
         if about["error"] and (ours := self._ours(about)) is not None and issubclass(ours, BaseException):
@@ -275,7 +270,7 @@ class Reach:
         number = ~_number(described[0])
         if number not in self._classes:
             methods = [
-                name for name in (*_METHODS, *_ASYNC) if name in {n for b in real.__mro__[:-1] for n in vars(b)}
+                name for name in (*METHODS, *ASYNC) if name in {n for b in real.__mro__[:-1] for n in vars(b)}
             ]
             about = {
                 "name": real.__name__, "qualname": real.__qualname__, "module": real.__module__, "doc": None,
@@ -297,14 +292,14 @@ class Reach:
         body: dict[str, Any] = {"__slots__": (), "__doc__": about["doc"], "__module__": str(about["module"])}
         body["__qualname__"] = str(about["qualname"])
         if not about["error"]:
-            for method in {*about["methods"], *_ALWAYS}:
-                if method in _METHODS:
-                    body[method] = _method(method, _METHODS[method])
+            for method in {*about["methods"], *ALWAYS}:
+                if method in METHODS:
+                    body[method] = _method(method, METHODS[method])
                 elif method in _ASYNC_METHODS:
                     body[method] = _ASYNC_METHODS[method]
             if not about["hashable"]:
                 body["__hash__"] = None
-            real = _library_class(*about["library"]) if about["library"] else None
+            real = library_class(*about["library"]) if about["library"] else None
             if real is not None:
                 # a function's own text and module, not those of the class "function"
                 body["__doc__"] = property(lambda self: _reach(self).ask("getattr", self, "__doc__"))
@@ -476,7 +471,7 @@ def is_stand_in(value: Any) -> bool:
 
 
 def _method(name: str, operation: str) -> Callable[..., Any]:
-    decided = name in _DECIDED_BY_CLASS
+    decided = name in DECIDED_BY_CLASS
 
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
         reach = _reach(self)
@@ -539,73 +534,12 @@ _ASYNC_METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
-def describe_signature(function: Any) -> list[list[Any]]:
-    """The parameters of a callable: name, kind, default or no default; for `inspect.signature` on the other side.
-
-    Raises:
-        ValueError, TypeError: it has no signature.
-    """
-    signature = inspect.signature(function)
-    empty = inspect.Parameter.empty
-    rows: list[list[Any]] = [
-        [one.name, int(one.kind), *(([one.default]) if one.default is not empty else [])]
-        for one in signature.parameters.values()
-    ]
-    return rows
-
-
 def _signature(reach: Reach, stand_in: Any) -> inspect.Signature:
     parameters = []
     for name, kind, *default in reach.ask("signature", stand_in):
         extra = {"default": default[0]} if default else {}
         parameters.append(inspect.Parameter(str(name), inspect._ParameterKind(kind), **extra))
     return inspect.Signature(parameters)
-
-
-def class_named(names: dict[str, Any], qualname: str) -> type | None:
-    """The class of this qualified name among a notebook's names, or None."""
-    first, *rest = qualname.split(".")
-    found = names.get(first)
-    for part in rest:
-        found = vars(found).get(part) if isinstance(found, type) else None
-    return found if isinstance(found, type) else None
-
-
-# --- names and shapes -------------------------------------------------------------------------------------------
-
-
-def _library_name(kind: type) -> list[str] | None:
-    """Module and qualified name of a class that both processes can import; None for one that a notebook made."""
-    module = sys.modules.get(kind.__module__) if isinstance(kind.__module__, str) else None
-    if module is None or kind.__module__ == "__main__":
-        if kind.__module__ == "builtins":
-            return ["builtins", kind.__qualname__]
-        return None
-    found: Any = module
-    for part in kind.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is kind:
-        return [kind.__module__, kind.__qualname__]
-    special = getattr(
-        types, _SPECIAL.get(kind.__name__, ""), None
-    )  # function, generator, …: not under their names
-    return ["types", _SPECIAL[kind.__name__]] if special is kind else None
-
-
-_SPECIAL = {
-    getattr(types, name).__name__: name
-    for name in ("FunctionType", "GeneratorType", "CoroutineType", "AsyncGeneratorType", "MethodType",
-                 "MappingProxyType", "SimpleNamespace", "MethodWrapperType", "WrapperDescriptorType")
-}  # fmt: skip
-
-
-def _library_class(module: Any, qualname: Any) -> type | None:
-    if not isinstance(module, str) or not isinstance(qualname, str) or module == "__main__":
-        return None
-    found: Any = builtins if module == "builtins" else sys.modules.get(module)
-    for part in qualname.split("."):
-        found = vars(found).get(part) if isinstance(found, (type, types.ModuleType)) else None
-    return found if isinstance(found, type) and not isinstance(found, _StandInClass) else None
 
 
 def _shown(function: types.FunctionType, name: str) -> Any:

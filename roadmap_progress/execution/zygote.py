@@ -212,7 +212,6 @@ def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
-        **message["environment"],
     }
     os.environ.clear()
     os.environ.update(environment)

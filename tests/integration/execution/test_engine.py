@@ -207,6 +207,39 @@ def test_an_object_of_the_answers_does_not_decide_a_comparison_unless_the_check_
     assert not errors(check(engine, "assert Bag() == 5 and Bag() + 1 == 5", operators=True))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "__globals__",
+        "__code__.co_consts",
+        "__closure__",
+        "__self__",
+        "__class__.__subclasses__",
+        "__init__.__globals__",
+    ],
+)
+@pytest.mark.parametrize("lent", ["lambda: secret", "Fake()", "Fake().answer", "Fake", "(secret for _ in '12')"])
+def test_what_a_check_lends_does_not_open_the_rest_of_it(engine: Engine, lent: str, path: str) -> None:
+    answers = f"""
+def look(lent):
+    try:
+        found = lent
+        for name in {path!r}.split("."):
+            found = getattr(found, name)
+        return "found " + str("zanzibar" in str(found) or "__main__" in str(found))
+    except Exception as error:
+        return "refused"
+"""
+    source = f"""
+    secret = "zanzibar"
+    class Fake:
+        def answer(self):
+            return secret
+    assert look({lent}) in ("refused", "found False")
+    """
+    assert not errors(check(engine, source, answers=answers))
+
+
 def test_a_name_that_a_check_deletes_is_gone_for_the_answers_and_comes_back(engine: Engine) -> None:
     answers = "def square(n):\n    return n * n\ndef area(n):\n    return square(n)"
     source = """

@@ -192,7 +192,7 @@ def test_no_file_of_the_instructor_can_be_read_or_written(engine: Engine, tmp_pa
     here = Path(__file__).resolve()
     said = outside(
         f"""
-        for path in ({str(secret)!r}, {str(here)!r}, "/etc/shadow", "/root/.bashrc", "/proc/1/root{secret}"):
+        for path in ({str(secret)!r}, {str(here)!r}, "/etc/shadow", {str(Path.home() / ".bashrc")!r}, "/proc/1/root{secret}"):
             for mode in ("r", "a"):
                 try:
                     open(path, mode).close()
@@ -349,3 +349,50 @@ def test_a_forged_notebook_is_graded_for_what_the_gradebook_knows(engine: Engine
     assert [one["grade_id"] for one in found if one] == ["setup", "total", "check", "other", "other-check"]
     assert [one.get("points") for one in found if one and one["grade"]] == [4, 1]
     assert any("more than once" in note for note in graded.notes)
+
+
+REACHES = {
+    "a module": "reach.ask('call', reach.ask('getattr', __import__('os'), 'system'), 'true')",
+    "a module's dictionary": "reach.ask('getattr', __import__('sys'), 'modules')",
+    "a class by name": "reach.ask('call', __import__('subprocess').Popen, ['true'])",
+    "a built-in type": "reach.ask('call', type, 'X', (), {})",
+    "the class of a lent object": "raw(['yours', 0], 'getattr', 'update')",
+    "every number": "[raw(['yours', n], 'getattr', 'mro') for n in range(50)]",
+}
+
+
+@pytest.mark.parametrize("name", REACHES)
+def test_the_answers_can_use_what_a_check_lent_and_nothing_else(engine: Engine, name: str) -> None:
+    """The far side of the channel is at hand in the answers' process: a cheat will use it."""
+    cheat = f"""
+import gc
+def total(cart):
+    from roadmap_progress.execution import proxies, values
+    (reach,) = [one for one in gc.get_objects() if type(one) is proxies.Reach]
+    class Forged:
+        pass
+    def raw(target, operation, *more):
+        sent = [target, *(values.encode(one, reach) for one in more)]
+        return reach.answer_of(reach.peer.call({{"do": operation, "arguments": sent, "named": {{}}}}))
+    def claimed(kind):
+        return [9999, {{"name": "x", "qualname": "x", "module": "x", "doc": None, "methods": [], "hashable": True,
+                        "error": True, "library": kind}}, []]
+    for attempt in (lambda: {REACHES[name]}, lambda: raw(["class", claimed(["subprocess", "Popen"])], "call", ["true"])):
+        try:
+            attempt()
+            print("REACHED")
+        except Exception as error:
+            print("refused:", type(error).__name__, error)
+    return 0
+def total_each(cart): return cart
+"""
+    graded = hand_in(engine, cheat)
+    assert graded.scores["check"] == 0
+    (check,) = [
+        cell
+        for cell in json.loads(graded.notebook)["cells"]
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == "check"
+    ]
+    told = "".join("".join(one.get("text", "")) for one in check["outputs"])
+    assert "REACHED" not in told
+    assert told.count("refused:") == 2
