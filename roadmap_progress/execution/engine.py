@@ -195,9 +195,12 @@ class _Run:
         assert self._answers is not None  # noqa: S101 - see step
         assert self._way is not None  # noqa: S101 - see _start
         if self._checks is None:
-            self._checks = self._engine.zygote.fork(
-                "checks", self._sandbox, channels=[self._way[1]], join=self._answers
-            )
+            try:
+                self._checks = self._engine.zygote.fork(
+                    "checks", self._sandbox, channels=[self._way[1]], join=self._answers
+                )
+            except ExecutionError as error:  # the answers' process ended itself between two cells
+                raise EOFError from error
             self._way[1].close()
             self._locked_there = 0
         for step in self.steps[self._locked_there : len(self.done)]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import os
-import queue
 import re
-import threading
 from typing import TYPE_CHECKING
 
-from roadmap_progress.execution.engine import Done, Engine, Step
+from roadmap_progress.execution.engine import Step
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.kernels import Run
-from roadmap_progress.execution.sandbox import FIRST_UID, Sandbox
+from roadmap_progress.execution.workers import run_each
 from roadmap_progress.notebooks import NotebookNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from roadmap_progress.execution.engine import Done, Engine
 
 _MARK = re.compile(r"^#\s*grading:\s*(.+)$", re.MULTILINE)
 
@@ -43,37 +42,14 @@ def run_forked(
     Raises:
         ExecutionError: processes cannot be forked or shut in here.
     """
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for place in range(len(notebooks)):
-        waiting.put(place)
-    runs: list[Run | None] = [None] * len(notebooks)
-    errors: list[BaseException] = []
     names = sorted(graded)
 
-    def work(engine: Engine) -> None:
-        try:
-            with engine.zygote:
-                while not errors:
-                    place = waiting.get_nowait()
-                    runs[place] = _run(notebooks[place], engine, names, timeout_s)
-        except queue.Empty:
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
+    def work(place: int, engine: Engine) -> tuple[int, Run]:
+        return place, _run(notebooks[place], engine, names, timeout_s)
 
-    with Zygote() as zygote:
-        zygote.load(modules)
-        threads = [
-            threading.Thread(target=work, args=(Engine(zygote.clone(), Sandbox(uid=FIRST_UID + number)),))
-            for number in range(min(jobs or os.cpu_count() or 1, len(notebooks)))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if errors:
-        raise errors[0]
-    return [run for run in runs if run is not None]
+    with Zygote(modules) as zygote:
+        runs = dict(run_each(zygote, range(len(notebooks)), work, jobs=jobs))
+    return [runs[place] for place in range(len(notebooks))]
 
 
 def _run(notebook: NotebookNode, engine: Engine, graded: list[str], timeout_s: float) -> Run:

@@ -15,7 +15,6 @@ import ctypes
 import fcntl
 import os
 import resource
-import shutil
 import signal
 import socket
 import stat
@@ -27,6 +26,7 @@ from typing import Any
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import _seccomp
+from roadmap_progress.execution.files import copy_regular_files, measure
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
@@ -195,6 +195,7 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     Raises:
         OSError: a step failed; the process must not go on.
     """
+    options = _room(sandbox)
     files = os.open(sandbox.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if sandbox.files else None
     spaces = [
         os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "ipc", "uts", "mnt")
@@ -205,7 +206,7 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     _unshare(_NEWNS)  # what is mounted from here on, the other does not see
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    _mount("tmpfs", BESIDE, "tmpfs", _NOSUID | _NODEV, f"size={sandbox.limits.disk_mb}m,mode=755")
+    _mount("tmpfs", BESIDE, "tmpfs", _NOSUID | _NODEV, options)
     if files is not None:
         copy_regular_files(files, BESIDE)
         os.close(files)
@@ -220,8 +221,7 @@ def _private_root(sandbox: Sandbox) -> None:
     root = "/tmp"  # noqa: S108 - only a place to mount on; it hides the real one
     home = os.open(sandbox.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if sandbox.files else None
     sources = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in _readable() if os.path.exists(path)]
-    limits = sandbox.limits
-    options = f"size={limits.disk_mb}m,nr_inodes=20000,mode=755"
+    options = _room(sandbox)
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, options)
     for path, descriptor in sources:
         _bind(f"/proc/self/fd/{descriptor}", root + path, folder=stat.S_ISDIR(os.fstat(descriptor).st_mode))
@@ -263,35 +263,10 @@ def _private_root(sandbox: Sandbox) -> None:
     os.chdir(WORK)
 
 
-def copy_regular_files(source: int, target: str, *, limit_bytes: int = 32 << 20) -> None:
-    """Copy what lies below the folder open as `source`: regular files only, no link is followed.
-
-    Raises:
-        OSError: there is no room for them (ENOSPC), or more than `limit_bytes`.
-    """
-    left = limit_bytes
-    for folder, folders, files, descriptor in os.fwalk(".", follow_symlinks=False, dir_fd=source):
-        here = os.path.normpath(os.path.join(target, folder))
-        os.makedirs(here, exist_ok=True)
-        folders[:] = [name for name in folders if name not in (".ipynb_checkpoints", "__pycache__")]
-        for name in files:
-            if name.endswith(".ipynb"):
-                continue
-            try:
-                opened = os.open(
-                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor
-                )
-            except OSError:
-                continue  # a link, or unreadable
-            with os.fdopen(opened, "rb") as reading:
-                about = os.fstat(opened)
-                if not stat.S_ISREG(about.st_mode):
-                    continue
-                left -= about.st_size
-                if left < 0:
-                    raise OSError(f"the files beside the notebook are larger than {limit_bytes} bytes")
-                with open(os.path.join(here, name), "wb") as writing:
-                    shutil.copyfileobj(reading, writing)
+def _room(sandbox: Sandbox) -> str:
+    """Mount options of a tmpfs that has room for the files and, beside them, for what the limits allow."""
+    size, entries = measure(sandbox.files) if sandbox.files else (0, 0)
+    return f"size={(sandbox.limits.disk_mb << 20) + size},nr_inodes={20_000 + entries},mode=755"
 
 
 def _readable() -> list[str]:

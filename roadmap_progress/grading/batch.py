@@ -7,16 +7,12 @@ as ever, and the two can be mixed.
 from __future__ import annotations
 
 import contextlib
-import os
-import queue
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from roadmap_progress.errors import ClassroomError, ExecutionError, RoadmapError
-from roadmap_progress.execution.engine import Engine
+from roadmap_progress.errors import ClassroomError, RoadmapError
 from roadmap_progress.execution.forks import Zygote
-from roadmap_progress.execution.sandbox import FIRST_UID, Limits, Sandbox
+from roadmap_progress.execution.workers import run_each
 from roadmap_progress.grading import assignment as assignments
 from roadmap_progress.grading import judge, submissions
 from roadmap_progress.grading.gradebook import course_directory
@@ -28,6 +24,8 @@ if TYPE_CHECKING:
 
     from nbgrader.coursedir import CourseDirectory
 
+    from roadmap_progress.execution.engine import Engine
+    from roadmap_progress.execution.sandbox import Limits
     from roadmap_progress.grading.assignment import Assignment
     from roadmap_progress.grading.submissions import Submission, Tree
 
@@ -91,7 +89,7 @@ def grade_assignment(
         jobs: how many submissions at a time; default: the number of cores.
         timeout_s: limit for each cell; default: the course's own `Execute.timeout`, else 30.
         apart: whether checks run apart from the answers.
-        zygote: launched already, and left running; None starts one and ends it.
+        zygote: launched already, and left running unless grading is ended early; None starts one and ends it.
         progress: called after each submission, with its outcome and the number of all.
 
     Raises:
@@ -109,11 +107,15 @@ def grade_assignment(
     seconds = timeout_s or float(config.Execute.get("timeout") or 30)
     if not todo:
         return Summary([], skipped)
-    team = _Team(zygote or Zygote(), course, assignment, apart=apart, timeout_s=seconds, limits=limits or Limits())
+    grade = _Grader(course, assignment, seconds).grade
     outcomes = []
     permissions = submissions.permissions(config)
-    with Writer(course.db_url, course.course_id, assignment, config, permissions) as writer:
-        for finished in team.run(todo, jobs or os.cpu_count() or 1):
+    with contextlib.ExitStack() as stack:
+        zygote = zygote or stack.enter_context(Zygote())
+        zygote.load(assignment.modules())
+        writer = stack.enter_context(Writer(course.db_url, course.course_id, assignment, config, permissions))
+        graded = run_each(zygote, todo, grade, jobs=jobs, limits=limits, apart=apart, drop=_discard)
+        for finished in stack.enter_context(contextlib.closing(graded)):
             if finished.results is not None and finished.tree is not None:
                 writer.write(finished.submission, finished.results, finished.tree)
             outcomes.append(finished.outcome)
@@ -121,81 +123,20 @@ def grade_assignment(
     return Summary(sorted(outcomes, key=lambda outcome: outcome.student), skipped)
 
 
-class _Team:
-    """Threads, each with a zygote of its own; they only wait for processes."""
+class _Grader:
+    """What one submission needs; its method `grade` runs in several threads."""
 
-    def __init__(
-        self,
-        zygote: Zygote | None,
-        course: CourseDirectory,
-        assignment: Assignment,
-        *,
-        apart: bool,
-        timeout_s: float,
-        limits: Limits,
-    ) -> None:
-        self._zygote, self._owned = zygote or Zygote(), zygote is None
-        self._course, self._assignment = course, assignment
-        self._apart, self._timeout_s, self._limits = apart, timeout_s, limits
-        self._stopping = threading.Event()
-        self._cloning = threading.Lock()
+    def __init__(self, course: CourseDirectory, assignment: Assignment, timeout_s: float) -> None:
+        self._course, self._assignment, self._timeout_s = course, assignment, timeout_s
 
-    def run(self, todo: list[Submission], jobs: int) -> Iterable[_Finished]:
-        """Grade them, and yield what is finished as it comes."""
-        with contextlib.ExitStack() as stack:
-            if self._owned:
-                stack.callback(self._zygote.close)
-            # imported once; each thread works with a clone of it
-            self._zygote.load(self._assignment.modules())
-            yield from self._run(todo, jobs)
+    def grade(self, submission: Submission, engine: Engine) -> _Finished:
+        """Grade all notebooks of a submission.
 
-    def _run(self, todo: list[Submission], jobs: int) -> Iterable[_Finished]:
-        waiting: queue.SimpleQueue[Submission] = queue.SimpleQueue()
-        for submission in todo:
-            waiting.put(submission)
-        done: queue.Queue[_Finished | BaseException] = queue.Queue(maxsize=4 * jobs)
-        threads = [
-            threading.Thread(target=self._work, args=(number, self._zygote.clone(), waiting, done), daemon=True)
-            for number in range(min(jobs, len(todo)))
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in todo:
-                finished = done.get()
-                if isinstance(finished, BaseException):
-                    raise finished
-                yield finished
-        finally:
-            self._stopping.set()
-            while any(thread.is_alive() for thread in threads):
-                try:
-                    left = done.get(timeout=0.05)
-                except queue.Empty:
-                    continue
-                if isinstance(left, _Finished) and left.tree is not None:
-                    left.tree.discard()
-
-    def _work(
-        self,
-        number: int,
-        zygote: Zygote,
-        waiting: queue.SimpleQueue[Submission],
-        done: queue.Queue[_Finished | BaseException],
-    ) -> None:
-        try:
-            with zygote:
-                engine = Engine(zygote, Sandbox(uid=FIRST_UID + number, limits=self._limits), apart=self._apart)
-                while not self._stopping.is_set():
-                    try:
-                        submission = waiting.get_nowait()
-                    except queue.Empty:
-                        return
-                    done.put(self._grade(submission, engine))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that collects
-            done.put(error)
-
-    def _grade(self, submission: Submission, engine: Engine) -> _Finished:
+        Raises:
+            ExecutionError: the machine failed, not the submission.
+        """
+        if submission.trouble:
+            return _Finished(submission, Outcome(submission.student, failed=submission.trouble), None, None)
         try:
             tree = submissions.Tree(submission, self._course, self._assignment.name)
         except (OSError, RoadmapError) as error:
@@ -207,47 +148,35 @@ class _Team:
                 if data is None:
                     results[name] = None
                     continue
-                results[name] = self._grade_notebook(data, name, source, engine, tree)
-            return self._finished(submission, results, tree)
+                results[name] = graded = judge.grade(
+                    data, self._assignment, source, engine, files=str(tree.folder), timeout_s=self._timeout_s
+                )
+                if graded.failed is None:
+                    tree.put(name, graded.notebook)
+            outcome = _outcome(submission, results)
         except BaseException:
             tree.discard()
             raise
-
-    def _grade_notebook(
-        self, data: bytes, name: str, source: assignments.Source, engine: Engine, tree: Tree
-    ) -> judge.Graded:
-        for attempt in (1, 2):
-            try:
-                graded = judge.grade(
-                    data, self._assignment, source, engine, files=str(tree.folder), timeout_s=self._timeout_s
-                )
-                break
-            except ExecutionError:
-                if attempt == 2:
-                    raise
-                engine.zygote.close()
-                with self._cloning:
-                    engine.zygote = self._zygote.clone()
-        if graded.failed is None:
-            tree.put(name, graded.notebook)
-        return graded
-
-    def _finished(self, submission: Submission, results: Results, tree: Tree) -> _Finished:
-        failed = {name: graded.failed for name, graded in results.items() if graded and graded.failed}
-        notes = {name: list(graded.notes) for name, graded in results.items() if graded and graded.notes}
-        for name, graded in results.items():
-            if graded is None:
-                notes[name] = ["was not handed in; it scores 0"]
-        graded_ones = [graded for graded in results.values() if graded]
-        outcome = Outcome(
-            submission.student,
-            sum(points or 0 for graded in graded_ones for points in graded.scores.values()),
-            notes,
-            "; ".join(f"{name}: {words}" for name, words in failed.items()) or None,
-            sum(graded.usage.seconds for graded in graded_ones),
-            max((graded.usage.peak_mb for graded in graded_ones), default=0),
-        )
-        if failed:
+        if outcome.failed:
             tree.discard()
             return _Finished(submission, outcome, None, None)
         return _Finished(submission, outcome, results, tree)
+
+
+def _outcome(submission: Submission, results: Results) -> Outcome:
+    graded = {name: one for name, one in results.items() if one}
+    notes = {name: one.notes for name, one in graded.items() if one.notes}
+    notes |= {name: ["was not handed in; it scores 0"] for name in results if name not in graded}
+    return Outcome(
+        submission.student,
+        sum(points or 0 for one in graded.values() for points in one.scores.values()),
+        notes,
+        "; ".join(f"{name}: {one.failed}" for name, one in graded.items() if one.failed) or None,
+        sum(one.usage.seconds for one in graded.values()),
+        max((one.usage.peak_mb for one in graded.values()), default=0),
+    )
+
+
+def _discard(finished: _Finished) -> None:
+    if finished.tree is not None:
+        finished.tree.discard()

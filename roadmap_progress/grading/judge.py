@@ -14,7 +14,7 @@ from nbgrader.preprocessors import LimitOutput
 
 from roadmap_progress import notebooks
 from roadmap_progress.errors import NotebookError
-from roadmap_progress.execution.engine import Usage, bound_names
+from roadmap_progress.execution.engine import Usage
 from roadmap_progress.execution.forked import fill, step_of
 from roadmap_progress.grading.repair import repair
 from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
@@ -22,6 +22,8 @@ from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
 if TYPE_CHECKING:
     from roadmap_progress.execution.engine import Engine
     from roadmap_progress.grading.assignment import Assignment, Source
+
+_NAME = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,10 @@ def grade(
         return Graded("", failed=str(error))
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     steps = [step_of(cell) for cell in code]
-    rebound = set()
-    if not assignment.own:
-        own = {name for cell in code if not utils.is_locked(cell) for name in _touched(cell.source)}
-        rebound = own & source.locked_names
+    rebound: set[str] = set()
+    if not assignment.own:  # what an answer mentions, it may have changed
+        mentioned = {name for cell in code if not utils.is_locked(cell) for name in _NAME.findall(cell.source)}
+        rebound = mentioned & source.locked_names
     done, usage = engine.run(steps, graded=source.graded_names, rebound=rebound, files=files, timeout_s=timeout_s)
     for cell, step in zip(code, done, strict=True):
         fill(cell, step)
@@ -96,8 +98,3 @@ def grade(
     except NotebookError as error:
         return Graded("", failed=str(error))
     return Graded(text, scores, comments, notes, usage)
-
-
-def _touched(source: str) -> set[str]:
-    """Names that an answer binds or mentions: what it may have changed."""
-    return bound_names(source) | set(re.findall(r"[^\W\d]\w*", source))

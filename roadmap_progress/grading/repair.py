@@ -15,7 +15,7 @@ from roadmap_progress.errors import NotebookError
 from roadmap_progress.notebooks import NotebookNode, new_code_cell, new_markdown_cell, new_notebook
 
 if TYPE_CHECKING:
-    from roadmap_progress.grading.assignment import Source, SourceCell
+    from roadmap_progress.grading.assignment import Source
 
 SIZE_LIMIT_BYTES = 20 << 20
 CELLS_LIMIT = 5_000
@@ -46,15 +46,15 @@ def repair(data: bytes, source: Source) -> tuple[NotebookNode, list[str]]:
             if wanted.locked and cell["source"] != wanted.source and wanted.grade is False:
                 mended.append(f"the locked cell {name!r} was changed; the released text was run")
             at[name] = len(made)
-            made.append(_known_cell(wanted, text, cell))
+            made.append(_cell(wanted.cell_type, text, cell, wanted.metadata))
         else:
-            made.append(_own_cell(cell))
+            made.append(_cell(cell["cell_type"], cell["source"], cell))
     for place, wanted in enumerate(source.cells):
         if wanted.name not in at:
             mended.append(f"cell {wanted.name!r} was deleted; it was put back")
             before = [at[cell.name] for cell in source.cells[:place] if cell.name in at]
             index = max(before, default=-1) + 1
-            made.insert(index, _known_cell(wanted, wanted.source, None))
+            made.insert(index, _cell(wanted.cell_type, wanted.source, None, wanted.metadata))
             at = {name: where + (where >= index) for name, where in at.items()}
             at[wanted.name] = index
     notebook: NotebookNode = new_notebook(cells=_with_ids(made))
@@ -100,25 +100,12 @@ def _grade_id(cell: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _known_cell(wanted: SourceCell, text: str, cell: dict[str, Any] | None) -> NotebookNode:
-    metadata = {
-        name: value for name, value in (cell or {"metadata": {}})["metadata"].items() if name != "nbgrader"
-    }
-    metadata["nbgrader"] = wanted.metadata
-    return _cell(wanted.cell_type, text, metadata, cell)
-
-
-def _own_cell(cell: dict[str, Any]) -> NotebookNode:
-    metadata = {name: value for name, value in cell["metadata"].items() if name != "nbgrader"}
-    return _cell(cell["cell_type"], cell["source"], metadata, cell)
-
-
-def _cell(kind: str, text: str, metadata: dict[str, Any], cell: dict[str, Any] | None) -> NotebookNode:
-    metadata = {
-        name: value for name, value in metadata.items() if name not in ("collapsed", "scrolled", "jupyter")
-    } | ({"jupyter": jupyter} if isinstance(jupyter := metadata.get("jupyter"), dict) else {})
+def _cell(
+    kind: str, text: str, cell: dict[str, Any] | None, nbgrader: dict[str, Any] | None = None
+) -> NotebookNode:
+    """A cell without the student's metadata, which nothing here needs."""
     make: Any = new_code_cell if kind == "code" else new_markdown_cell
-    made: NotebookNode = make(text, metadata=metadata)
+    made: NotebookNode = make(text, metadata={"nbgrader": nbgrader} if nbgrader else {})
     if kind == "raw":
         made.cell_type = "raw"
     if cell is not None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from nbgrader.utils import find_all_files, parse_utc
 
 from roadmap_progress.errors import ClassroomError
+from roadmap_progress.execution.files import Allowance, copy_regular_files
+from roadmap_progress.grading.repair import SIZE_LIMIT_BYTES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from nbgrader.coursedir import CourseDirectory
 
-FILES_LIMIT_BYTES = 200 << 20
 UNFINISHED = ".roadmap-"  # prefix of a folder that is being made beside its place
 
 
@@ -32,12 +33,14 @@ class Submission:
         folder: `submitted/<student>/<assignment>`.
         target: `autograded/<student>/<assignment>`.
         when: its `timestamp.txt`, in UTC without a zone as nbgrader has it; None where there is none.
+        trouble: why it cannot be graded, or None.
     """
 
     student: str
     folder: Path
     target: Path
     when: dt.datetime | None
+    trouble: str | None = None
 
 
 def find(
@@ -48,7 +51,7 @@ def find(
     As with nbgrader, a submission is graded again when it is newer than what was graded.
 
     Raises:
-        ClassroomError: a student that was asked for handed nothing in, or a timestamp cannot be read.
+        ClassroomError: a student that was asked for handed nothing in.
     """
     pattern = course.format_path(course.submitted_directory, "*", assignment)
     found, graded, wanted = [], 0, set(students)
@@ -61,13 +64,16 @@ def find(
         if wanted and student not in wanted:
             continue
         target = Path(course.format_path(course.autograded_directory, student, assignment))
-        when = _timestamp(folder)
-        if not force and target.is_dir():
+        try:
+            when = _timestamp(folder)
             before = _timestamp(target)
-            if when is None or before is None or when <= before:
-                graded += 1
-                continue
-        found.append(Submission(student, folder, target, when))
+        except ClassroomError as error:
+            found.append(Submission(student, folder, target, None, str(error)))
+            continue
+        if not force and target.is_dir() and (when is None or before is None or when <= before):
+            graded += 1
+        else:
+            found.append(Submission(student, folder, target, when))
     if missing := wanted - {place.name for place in base.glob("*") if base.is_dir()}:
         raise ClassroomError(f"{', '.join(sorted(missing))} handed nothing in for {assignment} (below {base})")
     return found, graded
@@ -98,7 +104,11 @@ class Tree:
         parent.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
         try:
-            _copy(submission.folder, self.folder)
+            handed_in = os.open(submission.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                copy_regular_files(handed_in, str(self.folder), Allowance())
+            finally:
+                os.close(handed_in)
             source = Path(course.format_path(course.source_directory, ".", assignment))
             for name in find_all_files(str(source), [*course.ignore, "*.ipynb"]) if source.is_dir() else []:
                 target = self.folder / Path(name).relative_to(source)
@@ -119,7 +129,7 @@ class Tree:
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            return file.read(FILES_LIMIT_BYTES)
+            return file.read(SIZE_LIMIT_BYTES + 1)
 
     def put(self, name: str, text: str) -> None:
         """Add an executed notebook."""
@@ -156,29 +166,3 @@ def permissions(config: Any) -> int:
     """What nbgrader's autograde gives its files."""
     set_to = config.Autograde.get("permissions") or config.BaseConverter.get("permissions")
     return int(str(set_to or (664 if config.CourseDirectory.get("groupshared") else 444)), 8)
-
-
-def _copy(source: Path, target: Path) -> None:
-    left = FILES_LIMIT_BYTES
-    for place, folders, names, descriptor in os.fwalk(source, follow_symlinks=False):
-        here = target / Path(place).relative_to(source)
-        here.mkdir(exist_ok=True)
-        folders[:] = [name for name in folders if name not in (".ipynb_checkpoints", "__pycache__", ".git")]
-        for name in names:
-            if name.endswith(".ipynb"):
-                continue
-            try:
-                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
-            except OSError:
-                continue
-            with os.fdopen(opened, "rb") as reading:
-                about = os.fstat(opened)
-                if not stat.S_ISREG(about.st_mode):
-                    continue
-                left -= about.st_size
-                if left < 0:
-                    raise ClassroomError(
-                        f"{source}: the files beside the notebooks exceed {FILES_LIMIT_BYTES >> 20} MB"
-                    )
-                with (here / name).open("wb") as writing:
-                    shutil.copyfileobj(reading, writing)

@@ -319,6 +319,22 @@ def test_a_cell_that_crashes_or_hangs_costs_that_cell(engine: Engine, answer: st
     assert errors(done[2])[0].startswith(said)
 
 
+@pytest.mark.parametrize("delay_ms", range(0, 24, 3))
+def test_answers_that_end_themselves_between_two_cells_cost_cells_and_not_the_run(
+    engine: Engine, delay_ms: int
+) -> None:
+    """Whenever that happens, also while the checks' process is being put beside them."""
+    steps = [
+        Step("def f():\n    return 1", "answer"),
+        Step(f"import os, threading\nthreading.Timer({delay_ms / 1000}, os._exit, [0]).start()", "answer"),
+        Step("assert f() == 1", "check"),
+        Step("import time; time.sleep(0.1)", "answer"),
+    ]
+    done, _ = engine.run(steps, graded=["f"])
+    assert not errors(done[0])
+    assert {one.ended for one in done} & {"crashed", "not run"}
+
+
 def test_a_call_that_never_returns_costs_its_check_and_the_next_one_passes(engine: Engine) -> None:
     hang = (
         "import time\ndef hang():\n    while True:\n        try: time.sleep(9)\n        except BaseException: pass"

@@ -227,15 +227,28 @@ def test_a_broken_submission_is_named_and_the_others_are_graded(handed_in: Path,
     (course / "submitted" / "s001" / "ps1" / "link.txt").symlink_to(outside)
     (course / "submitted" / "s001" / "ps1" / "pipe").mkdir()
     os.mkfifo(course / "submitted" / "s001" / "ps1" / "pipe" / "fifo")
+    (course / "submitted" / "s002" / "ps1" / "timestamp.txt").write_text("yesterday", encoding="utf-8")
+    (course / "submitted" / "s003" / "ps1" / "huge").write_bytes(bytes(33 << 20))
+    deep = course / "submitted" / "s004" / "ps1"
+    for _ in range(25):
+        deep /= "x"
+    deep.mkdir(parents=True)
+    for number in range(5001):
+        (course / "submitted" / "s005" / "ps1" / f"file{number}").touch()
     told = call(["roadmap", "grade", "ps1", "--course-dir", str(course)], tmp_path, code=1)
+    assert "s002: NOT GRADED" in told
+    assert "is no point in time" in told
+    assert "s003: NOT GRADED: more than 32 MB of files" in told
+    assert "s004: NOT GRADED: folders more than 20 deep" in told
+    assert "s005: NOT GRADED: more than 5000 files" in told
     assert "s000: NOT GRADED: first: the file is no complete notebook" in told
-    assert "17 graded; 1 could not be" in told
+    assert "13 graded; 5 could not be" in told
     assert not (course / "autograded" / "s000" / "ps1").exists()
     assert not (course / "autograded" / "s001" / "ps1" / "link.txt").exists()
     assert not list((course / "autograded").glob("*/.roadmap-*"))
 
 
-def test_unknown_names_and_a_bad_timestamp_are_refused_with_words(handed_in: Path, tmp_path: Path) -> None:
+def test_unknown_names_are_refused_with_words(handed_in: Path, tmp_path: Path) -> None:
     course = copy_of(handed_in, tmp_path / "course")
     command = ["roadmap", "grade", "--course-dir", str(course)]
 
@@ -248,8 +261,6 @@ def test_unknown_names_and_a_bad_timestamp_are_refused_with_words(handed_in: Pat
 
     assert "knows no assignment 'ps9' (it knows: ps1)" in refused("ps9")
     assert "nobody handed nothing in for ps1" in refused("ps1", "--student", "nobody")
-    (course / "submitted" / "s002" / "ps1" / "timestamp.txt").write_text("yesterday", encoding="utf-8")
-    assert "is no point in time" in refused("ps1")
 
 
 @pytest.mark.slow
