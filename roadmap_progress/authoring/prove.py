@@ -127,8 +127,10 @@ class _Prover:
             check_machine()
         except Unavailable:
             return run_notebooks(made, timeout_s=CELL_TIMEOUT_S)
-        answers = (cell.source for cell in self._stubs.values() if cell.cell_type == "code")
-        graded = {name for source in answers for name in bound_names(source)}
+        answers = [
+            cell for cell in self._stubs.values() if cell.cell_type == "code" and cell.metadata.nbgrader.solution
+        ]
+        graded = {name for cell in answers for name in bound_names(cell.source)}
         return run_forked(made, graded=graded, timeout_s=CELL_TIMEOUT_S)
 
     def reasons(self) -> list[str]:

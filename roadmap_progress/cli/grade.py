@@ -106,6 +106,8 @@ def _tell(summary: Summary, *, apart: bool) -> None:
     if summary.skipped:
         words.append(f"{summary.skipped} graded before and no newer (--force grades them again)")
     print("; ".join(words))
+    if not summary.outcomes:
+        return
     print(
         "sandbox: processes, files, network and user of their own, system calls filtered, memory limited; "
         + ("checks apart from answers" if apart else "CHECKS BESIDE THE ANSWERS, which can turn them")
