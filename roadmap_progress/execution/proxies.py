@@ -118,8 +118,6 @@ class Reach:
             return [number]
         self._described.add(number)
         library = library_name(kind)
-        own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
-        methods = sorted(name for name in (*METHODS, *ASYNC) if name in own)
         hashable = getattr(kind, "__hash__", None) is not None
         bases = [] if library else [self._describe(base) for base in kind.__bases__ if base is not object]
         about = {
@@ -129,7 +127,7 @@ class Reach:
             "doc": kind.__doc__ if isinstance(kind.__doc__, str) else None,
             "library": library,
             "error": issubclass(kind, BaseException),
-            "methods": methods,
+            "methods": _special_methods(kind),
             "hashable": hashable,
         }
         return [number, about, bases]
@@ -269,12 +267,9 @@ class Reach:
     def _library_stand_in(self, described: values.Encoded, real: type) -> type:
         number = ~_number(described[0])
         if number not in self._classes:
-            methods = [
-                name for name in (*METHODS, *ASYNC) if name in {n for b in real.__mro__[:-1] for n in vars(b)}
-            ]
             about = {
                 "name": real.__name__, "qualname": real.__qualname__, "module": real.__module__, "doc": None,
-                "library": [real.__module__, real.__qualname__], "error": False, "methods": methods,
+                "library": [real.__module__, real.__qualname__], "error": False, "methods": _special_methods(real),
                 "hashable": real.__hash__ is not None,
             }  # fmt: skip
             self._classes[number] = self._stand_in_class(~number, about, [])
@@ -540,6 +535,12 @@ def _signature(reach: Reach, stand_in: Any) -> inspect.Signature:
         extra = {"default": default[0]} if default else {}
         parameters.append(inspect.Parameter(str(name), inspect._ParameterKind(kind), **extra))
     return inspect.Signature(parameters)
+
+
+def _special_methods(kind: type) -> list[str]:
+    """Those of its special methods that a stand-in can have, but for what every object has."""
+    own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    return [name for name in (*METHODS, *ASYNC) if name in own]
 
 
 def _shown(function: types.FunctionType, name: str) -> Any:

@@ -38,6 +38,8 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SIOCSIFFLAGS, _UP_RUNNING = 0x8914, 0x41
 FIRST_UID = 61_000  # of the submissions' processes, where the zygote is root; one each worker
 
+_INNER_UID = 1000  # where it is root of a user namespace only
+
 WORK = "/submission"  # the submission's folder, as its code sees it
 BESIDE = "/home"  # where the checks' process has its own copy of the files, which the answers cannot change
 _READ_ONLY = (
@@ -283,16 +285,14 @@ def _readable() -> list[str]:
 def _small_etc(etc: Path, uid: int) -> None:
     etc.mkdir(exist_ok=True)
     (etc / "passwd").write_text(
-        f"root:x:0:0:root:/root:/usr/sbin/nologin\nlearner:x:{uid}:{uid}:learner:/home:/bin/sh\n"
-        + ("" if uid == _INNER_UID else f"answers:x:{_INNER_UID}:{_INNER_UID}:learner:/home:/bin/sh\n"),
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+        f"learner:x:{uid}:{uid}:learner:/home:/bin/sh\n"
+        f"answers:x:{_INNER_UID}:{_INNER_UID}:learner:/home:/bin/sh\n",
         encoding="ascii",
     )
     (etc / "group").write_text(f"root:x:0:\nlearner:x:{uid}:\n", encoding="ascii")
     (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
     (etc / "resolv.conf").write_text("", encoding="ascii")
-
-
-_INNER_UID = 1000
 
 
 def _give_up_rights(sandbox: Sandbox) -> None:

@@ -17,6 +17,7 @@ from roadmap_progress.execution.engine import bound_names
 from roadmap_progress.grading.gradebook import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -59,31 +60,18 @@ class SourceCell:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A notebook of the assignment."""
+    """A notebook of the assignment.
+
+    Attributes:
+        graded_names: what the released answer cells bind: the names that a check takes from the answers.
+        locked_names: what locked cells bind.
+    """
 
     name: str
     cells: tuple[SourceCell, ...]
     kernelspec: dict[str, Any] | None
-
-    @property
-    def graded_names(self) -> set[str]:
-        """What the released answer cells bind: the names that a check takes from the answers."""
-        return {
-            name
-            for cell in self.cells
-            if cell.solution and cell.cell_type == "code"
-            for name in bound_names(cell.source)
-        }
-
-    @property
-    def locked_names(self) -> set[str]:
-        """What locked cells bind."""
-        return {
-            name
-            for cell in self.cells
-            if cell.locked and not cell.grade and cell.cell_type == "code"
-            for name in bound_names(cell.source)
-        }
+    graded_names: frozenset[str]
+    locked_names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +134,20 @@ def _source(notebook: Any) -> Source:
         )
         for cell in notebook.source_cells
     )
-    return Source(notebook.name, cells, json.loads(notebook.kernelspec) if notebook.kernelspec else None)
+    kernelspec = json.loads(notebook.kernelspec) if notebook.kernelspec else None
+    return source_of(notebook.name, cells, kernelspec)
+
+
+def source_of(name: str, cells: tuple[SourceCell, ...], kernelspec: dict[str, Any] | None = None) -> Source:
+    """A notebook with these cells."""
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    answers = [cell for cell in code if cell.solution]
+    locked = [cell for cell in code if cell.locked and not cell.grade]
+    return Source(name, cells, kernelspec, *(_bound(part) for part in (answers, locked)))
+
+
+def _bound(cells: Iterable[SourceCell]) -> frozenset[str]:
+    return frozenset(name for cell in cells for name in bound_names(cell.source))
 
 
 def _imported(source: str) -> list[str]:

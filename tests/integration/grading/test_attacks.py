@@ -21,7 +21,7 @@ from roadmap_progress.execution.engine import Engine
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.sandbox import Limits, Sandbox, check_machine
 from roadmap_progress.grading import judge
-from roadmap_progress.grading.assignment import Assignment, Source, SourceCell
+from roadmap_progress.grading.assignment import Assignment, SourceCell, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def _cell(name: str, source: str, **about: object) -> SourceCell:
     return SourceCell(name=name, cell_type="code", source=source, checksum="0", **fields)  # type: ignore[arg-type]
 
 
-SOURCE = Source(
+SOURCE = source_of(
     "shop",
     (
         _cell("setup", SETUP),
@@ -53,7 +53,6 @@ SOURCE = Source(
         _cell("other", "def other():\n    ...", locked=False, solution=True),
         _cell("other-check", "expect(other(), 'fine')", grade=True, points=1.0),
     ),
-    None,
 )
 ASSIGNMENT = Assignment("ps1", {"shop": SOURCE}, own=False)
 
