@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.execution import proxies, values, wire
 from roadmap_progress.execution.classes import class_named
+from roadmap_progress.execution.names import read_names
 from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
 from roadmap_progress.execution.shell import Cells
@@ -74,7 +75,7 @@ class _Checks:
         """Bring the names that the check reads up to date."""
         names = self._cells.shell.user_ns
         read = {
-            name for name in _names_read(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
+            name for name in read_names(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
         }
         # all that is graded: helpers of the locked cells may read it, too
         wanted = graded | {name for name in read if self._theirs(name, graded, rebound)}
@@ -170,18 +171,6 @@ class _Mirror(ast.NodeTransformer):
                 call = ast.Call(ast.Name(helper, ast.Load()), [ast.Constant(target.id)], [])
                 calls.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node)))
         return [*calls, node] if helper == _UNBIND else [node, *calls]
-
-
-def _names_read(source: str) -> set[str]:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
-        node.target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
-    }
 
 
 def _finished(work: Coroutine[Any, Any, Any]) -> Any:
