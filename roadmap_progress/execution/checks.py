@@ -22,7 +22,7 @@ from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.names import read_names
 from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
-from roadmap_progress.execution.shell import Cells
+from roadmap_progress.execution.shell import Cells, CellTimeout
 
 if TYPE_CHECKING:
     import socket
@@ -132,9 +132,9 @@ class _Checks:
             else:
                 result = self._reach.perform(operation, arguments, named)
             return {"value": values.encode(result, self._reach)}
-        except OtherEnded:
+        except (OtherEnded, CellTimeout):
             raise
-        except Exception as error:  # noqa: BLE001 - it belongs to who asked
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt, too, belongs to who asked
             try:
                 return {"raised": self._reach.give(error)}
             except Exception:  # noqa: BLE001 - an error that cannot be told

@@ -186,6 +186,17 @@ def check(engine: Engine, source: str, *, operators: bool = False, answers: str 
         assert (named.__name__, named.__doc__, named(3)) == ("named", "text", 3)
         """,
         """
+        def stop():
+            raise KeyboardInterrupt("stop")
+        try:
+            twice(lambda value: stop())
+        except KeyboardInterrupt as error:
+            assert str(error) == "stop"
+        else:
+            raise AssertionError
+        assert twice(lambda value: value) == 4
+        """,
+        """
         assert field_names([], self=1, operation="x", function=2, books=3) == [1, "x", "function", "books"]
         assert Book(title="x", price=2).price == 2
         """,
