@@ -23,8 +23,8 @@ from roadmap_progress.authoring import exercises, outline, secrets
 from roadmap_progress.authoring.build import Built, stale
 from roadmap_progress.errors import SourceError
 from roadmap_progress.execution import Run, run_notebooks
-from roadmap_progress.execution.engine import bound_names
 from roadmap_progress.execution.forked import run_forked
+from roadmap_progress.execution.names import names_of_answers
 from roadmap_progress.execution.sandbox import Unavailable, check_machine
 from roadmap_progress.notebooks import NotebookNode, cells_by_grade_id, new_code_cell, new_notebook
 
@@ -130,7 +130,7 @@ class _Prover:
         answers = [
             cell for cell in self._stubs.values() if cell.cell_type == "code" and cell.metadata.nbgrader.solution
         ]
-        graded = {name for cell in answers for name in bound_names(cell.source)}
+        graded = names_of_answers((cell.source for cell in answers), (cell.source for cell in self._setup))
         return run_forked(made, graded=graded, timeout_s=CELL_TIMEOUT_S)
 
     def reasons(self) -> list[str]:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.execution import proxies, values, wire
 from roadmap_progress.execution.classes import class_named
+from roadmap_progress.execution.names import read_names
 from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
-from roadmap_progress.execution.shell import Cells
+from roadmap_progress.execution.shell import Cells, CellTimeout
 
 if TYPE_CHECKING:
     import socket
@@ -74,7 +75,7 @@ class _Checks:
         """Bring the names that the check reads up to date."""
         names = self._cells.shell.user_ns
         read = {
-            name for name in _names_read(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
+            name for name in read_names(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
         }
         # all that is graded: helpers of the locked cells may read it, too
         wanted = graded | {name for name in read if self._theirs(name, graded, rebound)}
@@ -131,9 +132,9 @@ class _Checks:
             else:
                 result = self._reach.perform(operation, arguments, named)
             return {"value": values.encode(result, self._reach)}
-        except OtherEnded:
+        except (OtherEnded, CellTimeout):
             raise
-        except Exception as error:  # noqa: BLE001 - it belongs to who asked
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt, too, belongs to who asked
             try:
                 return {"raised": self._reach.give(error)}
             except Exception:  # noqa: BLE001 - an error that cannot be told
@@ -170,18 +171,6 @@ class _Mirror(ast.NodeTransformer):
                 call = ast.Call(ast.Name(helper, ast.Load()), [ast.Constant(target.id)], [])
                 calls.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node)))
         return [*calls, node] if helper == _UNBIND else [node, *calls]
-
-
-def _names_read(source: str) -> set[str]:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
-        node.target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
-    }
 
 
 def _finished(work: Coroutine[Any, Any, Any]) -> Any:

@@ -6,7 +6,6 @@ processes, and the rest goes on.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import socket
 import time
@@ -243,29 +242,6 @@ class _Run:
         for end in self._way or ():
             end.close()
         self._way = None
-
-
-def bound_names(source: str) -> set[str]:
-    """Names that a cell binds at its top level: assignments, functions, classes, imports, loops, with."""
-    try:
-        tree = ast.parse(
-            "\n".join("pass" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
-        )
-    except SyntaxError:
-        return set()
-    found: set[str] = set()
-    pending: list[ast.AST] = list(tree.body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found |= {(name.asname or name.name.partition(".")[0]) for name in node.names}
-        elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                found.add(node.id)
-            pending += ast.iter_child_nodes(node)
-    return found
 
 
 def _checked(message: dict[str, Any]) -> Done:

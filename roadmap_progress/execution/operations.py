@@ -49,7 +49,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr,
     "setattr": setattr,
     "delattr": delattr,
-    "call": lambda function, *arguments, **named: function(*arguments, **named),
+    "call": lambda function, /, *arguments, **named: function(*arguments, **named),
     "enter": lambda manager: type(manager).__enter__(manager),
     "aiter": lambda iterable: type(iterable).__aiter__(iterable),
     "exit": lambda manager, *about: type(manager).__exit__(manager, *about),

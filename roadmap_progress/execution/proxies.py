@@ -326,7 +326,7 @@ class Reach:
             vars(error)["_roadmap_text"] = str(text)
         return error
 
-    def ask(self, operation: str, *arguments: Any, **named: Any) -> Any:
+    def ask(self, operation: str, /, *arguments: Any, **named: Any) -> Any:
         """Have the other side do it with its objects.
 
         Raises:
@@ -375,7 +375,7 @@ class Reach:
 class _StandInClass(type):
     """The class of stand-in classes: what is asked of a class goes to the class over there."""
 
-    def __call__(cls, *arguments: Any, **named: Any) -> Any:
+    def __call__(cls, /, *arguments: Any, **named: Any) -> Any:
         return _reach_of_class(cls).ask("call", cls, *arguments, **named)
 
     def __getattr__(cls, name: str) -> Any:
@@ -468,7 +468,7 @@ def is_stand_in(value: Any) -> bool:
 def _method(name: str, operation: str) -> Callable[..., Any]:
     decided = name in DECIDED_BY_CLASS
 
-    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+    def method(self: Any, /, *arguments: Any, **named: Any) -> Any:
         reach = _reach(self)
         if decided and not reach.operators_allowed and not all(map(is_stand_in, arguments)):
             if name in ("__eq__", "__ne__"):

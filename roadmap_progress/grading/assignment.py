@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from nbgrader.api import MissingEntry
 
 from roadmap_progress.errors import ClassroomError
-from roadmap_progress.execution.engine import bound_names
+from roadmap_progress.execution.names import bound_names, names_of_answers
 from roadmap_progress.grading.gradebook import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -63,7 +62,7 @@ class Source:
     """A notebook of the assignment.
 
     Attributes:
-        graded_names: what the released answer cells bind: the names that a check takes from the answers.
+        graded_names: what a check takes from the answers; see `names_of_answers`.
         locked_names: what locked cells bind.
     """
 
@@ -141,13 +140,10 @@ def _source(notebook: Any) -> Source:
 def source_of(name: str, cells: tuple[SourceCell, ...], kernelspec: dict[str, Any] | None = None) -> Source:
     """A notebook with these cells."""
     code = [cell for cell in cells if cell.cell_type == "code"]
-    answers = [cell for cell in code if cell.solution]
-    locked = [cell for cell in code if cell.locked and not cell.grade]
-    return Source(name, cells, kernelspec, *(_bound(part) for part in (answers, locked)))
-
-
-def _bound(cells: Iterable[SourceCell]) -> frozenset[str]:
-    return frozenset(name for cell in cells for name in bound_names(cell.source))
+    answers = [cell.source for cell in code if cell.solution]
+    locked = [cell.source for cell in code if cell.locked and not cell.grade]
+    bound = frozenset(found for source in locked for found in bound_names(source))
+    return Source(name, cells, kernelspec, names_of_answers(answers, locked), bound)
 
 
 def _imported(source: str) -> list[str]:

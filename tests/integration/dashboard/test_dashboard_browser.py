@@ -251,9 +251,7 @@ def test_no_width_needs_scrolling_sideways(open_page: Open, door: Door, width: i
     ) == []  # fmt: skip
 
 
-def test_planned_notebooks_are_shown_as_such_and_cannot_be_opened(
-    lab: Any, open_page: Open, door: Door
-) -> None:
+def test_planned_notebooks_are_shown_as_such_and_cannot_be_opened(lab: Any, open_page: Open, door: Door) -> None:
     sections = catalog.load(lab.root).sections
     planned = next(each for each in sections if all(nb.status is Status.PLANNED for nb in each.notebooks))
     inside = door(open_page(VOILA))

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from roadmap_progress.execution.engine import Engine, Step, bound_names
+from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forks import Zygote
+from roadmap_progress.execution.names import bound_names
 
 if TYPE_CHECKING:
     from roadmap_progress.execution.engine import Done
@@ -91,6 +92,9 @@ def twice(function):
 def add_nine(items):
     items.append(9)
     return items
+
+def field_names(books, /, self=0, operation="", **fields):
+    return [self, operation, *fields]
 
 def traced(function):
     @functools.wraps(function)
@@ -180,6 +184,21 @@ def check(engine: Engine, source: str, *, operators: bool = False, answers: str 
             "text"
             return a
         assert (named.__name__, named.__doc__, named(3)) == ("named", "text", 3)
+        """,
+        """
+        def stop():
+            raise KeyboardInterrupt("stop")
+        try:
+            twice(lambda value: stop())
+        except KeyboardInterrupt as error:
+            assert str(error) == "stop"
+        else:
+            raise AssertionError
+        assert twice(lambda value: value) == 4
+        """,
+        """
+        assert field_names([], self=1, operation="x", function=2, books=3) == [1, "x", "function", "books"]
+        assert Book(title="x", price=2).price == 2
         """,
         """
         from concurrent.futures import ThreadPoolExecutor
@@ -406,6 +425,7 @@ def test_nothing_is_left_when_the_process_that_grades_is_killed(tmp_path: Path) 
 import sys
 from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forks import Zygote
+from roadmap_progress.execution.names import bound_names
 with Zygote() as zygote:
     print(zygote._process.pid, flush=True)
     hang = "import subprocess, time\\nsubprocess.Popen(['sleep', '600'])\\nprint(1)\\ntime.sleep(600)"

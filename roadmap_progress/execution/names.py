@@ -1,0 +1,57 @@
+"""Which names of a notebook's cells belong to the answers, told from the cells' text alone."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def names_of_answers(released: Iterable[str], locked: Iterable[str]) -> frozenset[str]:
+    """The names that checks take from the answers.
+
+    Those are what the released answer cells bind; and what locked cells read that neither they nor Python itself
+    provide: an answer has to.
+
+    Args:
+        released: sources of the answer cells, as they were released.
+        locked: sources of the locked cells without points, whose functions the checks use.
+    """
+    locked = list(locked)
+    own = {name for source in locked for name in bound_names(source)}
+    read = {name for source in locked for name in read_names(source)}
+    answered = {name for source in released for name in bound_names(source)}
+    return frozenset(answered | {name for name in read - own if not hasattr(builtins, name)})
+
+
+def bound_names(source: str) -> set[str]:
+    """Names that a cell binds at its top level: assignments, functions, classes, imports, loops, with."""
+    found: set[str] = set()
+    pending: list[ast.AST] = list(_parsed(source).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(name.asname or name.name.partition(".")[0]) for name in node.names}
+        elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            pending += ast.iter_child_nodes(node)
+    return found
+
+
+def read_names(source: str) -> set[str]:
+    """Names that a cell mentions, in its functions too; not attributes, not words of its texts."""
+    return {node.id for node in ast.walk(_parsed(source)) if isinstance(node, ast.Name)}
+
+
+def _parsed(source: str) -> ast.Module:
+    lines = ("pass" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
+    try:
+        return ast.parse("\n".join(lines))
+    except SyntaxError:
+        return ast.Module([], [])

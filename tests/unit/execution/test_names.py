@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from roadmap_progress.execution.names import bound_names, names_of_answers, read_names
+
+
+def test_what_a_cell_binds_at_its_top_level() -> None:
+    source = """
+%matplotlib inline
+import a.b, c as d
+from e import f as g
+with open("x") as h:
+    for i, (j, *k) in []:
+        l = [m for m in n]
+class O:
+    p = 1
+def q(r, s=(t := 1)):
+    u = 2
+"""
+    assert bound_names(source) >= {"a", "d", "g", "h", "i", "j", "k", "l", "O", "q"}
+    assert not bound_names(source) & {"b", "c", "e", "f", "m", "n", "p", "r", "s", "u"}
+
+
+def test_a_helper_takes_from_the_answers_what_nobody_else_provides() -> None:
+    locked = [
+        "import json\nLIMIT = 3",
+        "def finds(expected):\n    return len(json.dumps(search(LIMIT).books)) == expected",
+    ]
+    names = names_of_answers(["# Write your answer here.\n...", "def sold(): ..."], locked)
+    assert {"search", "sold"} <= names
+    assert not names & {"len", "json", "LIMIT", "finds", "dumps", "books"}
+
+
+def test_text_that_does_not_parse_has_no_names() -> None:
+    assert bound_names("def (") == read_names("def (") == set()
+    assert bound_names("%%writefile shop.py\nx = (") == set()
