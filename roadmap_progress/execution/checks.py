@@ -46,6 +46,7 @@ class _Checks:
         self._reach = proxies.Reach(guarded=True, own_class=self._own_class)
         self._reach.peer = self._peer = Peer(answers, self._handle)
         self._fetched: set[str] = set()
+        self._beside: set[str] = set()
         shell = self._cells.shell
         shell.user_ns[_UNBIND] = lambda name: self._reach.ask("unbind", name)
         shell.user_ns[_BIND] = self._bind
@@ -77,8 +78,9 @@ class _Checks:
         read = {
             name for name in read_names(self._cells.shell.transform_cell(source)) if not hasattr(builtins, name)
         }
-        # all that is graded: helpers of the locked cells may read it, too
-        wanted = graded | {name for name in read if self._theirs(name, graded, rebound)}
+        # all that is graded, and all marked helpers: other helpers of the locked cells may read them, too
+        self._beside |= {name for name, own in names.items() if _runs_beside_answers(own)}
+        wanted = graded | self._beside | {name for name in read if self._theirs(name, graded, rebound)}
         listed = self._peer.call({"do": "names"}).get("names")
         there = (
             wanted.intersection(name for name in listed if type(name) is str) if isinstance(listed, list) else ()
@@ -118,10 +120,7 @@ class _Checks:
         names = self._cells.shell.user_ns
         if name in graded or name in self._fetched or name not in names:
             return True
-        own = names[name]
-        if getattr(own, "runs_beside_answers", False) is True:
-            return True
-        return name in rebound and not isinstance(own, (types.FunctionType, types.ModuleType, type))
+        return name in rebound and not isinstance(names[name], (types.FunctionType, types.ModuleType, type))
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         """What the answers ask of objects that a check gave them."""
@@ -171,6 +170,10 @@ class _Mirror(ast.NodeTransformer):
                 call = ast.Call(ast.Name(helper, ast.Load()), [ast.Constant(target.id)], [])
                 calls.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node)))
         return [*calls, node] if helper == _UNBIND else [node, *calls]
+
+
+def _runs_beside_answers(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and getattr(value, "runs_beside_answers", False) is True
 
 
 def _finished(work: Coroutine[Any, Any, Any]) -> Any:
