@@ -128,7 +128,7 @@ class Lab:
         client.load_connection_file(str(self._runtime / f"kernel-{session['kernel']['id']}.json"))
         client.start_channels()
         try:
-            client.wait_for_ready(timeout=START_S)
+            _wait_ready(client)
             yield client
         finally:
             client.stop_channels()
@@ -142,6 +142,18 @@ class Lab:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _wait_ready(client: BlockingKernelClient) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            client.wait_for_ready(timeout=START_S)
+        except RuntimeError:  # "died": on a busy machine a kernel that has not come up yet has no heartbeat
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def run_cells(client: BlockingKernelClient, path: Path) -> None:
