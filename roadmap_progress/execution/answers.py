@@ -9,7 +9,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from roadmap_progress.execution import proxies, values, wire
+from roadmap_progress.execution import fixtures, proxies, values, wire
 from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
@@ -24,8 +24,12 @@ _NOTHING: dict[str, Any] = {"value": ["one", "None"]}
 
 
 def serve(channels: list[socket.socket]) -> None:
-    """Take cells from the first channel, requests from the second one (the checks' process), until one closes."""
-    control, checks = channels
+    """Take cells from the first channel, requests from the second one (the checks' process), until one closes.
+
+    A third one leads to the process that keeps their servers.
+    """
+    control, checks, *servers = channels
+    fixtures.attach(servers)
     _Answers(control, checks).run()
 
 

@@ -17,7 +17,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from roadmap_progress.execution import proxies, values, wire
+from roadmap_progress.execution import fixtures, proxies, values, wire
 from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.names import read_names
 from roadmap_progress.execution.operations import AWAITED, finish
@@ -33,8 +33,9 @@ _UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
 
 
 def serve(channels: list[socket.socket]) -> None:
-    """Take cells from the first channel; the second one leads to the answers' process."""
-    control, answers = channels
+    """Take cells from the first channel; the second one leads to the answers' process, a third one to servers."""
+    control, answers, *servers = channels
+    fixtures.attach(servers)
     _Checks(control, answers).run()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from roadmap_progress.errors import ExecutionError
-from roadmap_progress.execution import wire
+from roadmap_progress.execution import fixtures, wire
 from roadmap_progress.execution.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -133,6 +133,9 @@ class _Run:
         self._answers: Child | None = None
         self._checks: Child | None = None
         self._way: tuple[socket.socket, socket.socket] | None = None
+        self._servers: Child | None = None
+        self._to_servers: list[socket.socket] = []  # what the checks' process is given
+        self._with_servers = fixtures.wanted(step.source for step in steps)
         self._locked_there = 0  # how many steps the checks' process has behind it
 
     def __enter__(self) -> Self:
@@ -153,6 +156,7 @@ class _Run:
         step = self.steps[place]
         apart = self._engine.apart and not step.same_process
         try:
+            self._tell_servers("answers", place)
             if step.kind == "check" and apart:
                 message = self._check(step)
             else:
@@ -177,6 +181,7 @@ class _Run:
 
     def _check(self, step: Step) -> dict[str, Any]:
         checks = self._checks_process()
+        self._tell_servers("checks", len(self.done))
         self._ask(self._answers, {"checks": True})
         return self._ask(
             checks,
@@ -196,14 +201,17 @@ class _Run:
         if self._checks is None:
             try:
                 self._checks = self._engine.zygote.fork(
-                    "checks", self._sandbox, channels=[self._way[1]], join=self._answers
+                    "checks", self._sandbox, channels=[self._way[1], *self._to_servers], join=self._answers
                 )
             except ExecutionError as error:  # the answers' process ended itself between two cells
                 raise EOFError from error
-            self._way[1].close()
+            for channel in (self._way[1], *self._to_servers):
+                channel.close()
             self._locked_there = 0
-        for step in self.steps[self._locked_there : len(self.done)]:
+        for place in range(self._locked_there, len(self.done)):
+            step = self.steps[place]
             if step.kind == "locked":
+                self._tell_servers("checks", place)
                 self._ask(self._checks, {"run": step.source, "timeout_s": self._timeout_s})
         self._locked_there = len(self.done)
         return self._checks
@@ -215,8 +223,25 @@ class _Run:
 
     def _start(self) -> None:
         self._way = socket.socketpair()
-        self._answers = self._engine.zygote.fork("answers", self._sandbox, channels=[self._way[0]])
+        fork = self._engine.zygote.fork
+        if not self._with_servers:
+            self._answers = fork("answers", self._sandbox, channels=[self._way[0]])
+        else:
+            (answers, from_answers), (checks, from_checks) = (_pair(), _pair())
+            self._to_servers = [checks]
+            with answers, from_answers, from_checks:
+                self._answers = fork("answers", self._sandbox, channels=[self._way[0], answers])
+                shut_in = fixtures.sandbox(self._sandbox)
+                servers = [from_answers, from_checks]
+                self._servers = fork("fixtures", shut_in, channels=servers, join=self._answers)
         self._way[0].close()
+
+    def _tell_servers(self, who: str, place: int) -> None:
+        """Tell their process which step runs there; when that has died, starting a server fails in words."""
+        if self._servers is not None:
+            step = place if self.steps[place].kind == "locked" else None
+            with contextlib.suppress(EOFError, OSError, wire.ProtocolError):
+                self._ask(self._servers, {"who": who, "step": step})
 
     def _revive(self) -> bool:
         """Fresh processes that have run the cells which came to their end; False when that was done too often."""
@@ -224,8 +249,9 @@ class _Run:
             self.usage.restarts += 1
             self._start()
             try:
-                for step, done in zip(self.steps, self.done, strict=False):
+                for place, (step, done) in enumerate(zip(self.steps, self.done, strict=False)):
                     if done.ended is None and step.kind != "check":
+                        self._tell_servers("answers", place)
                         self._ask(self._answers, {"run": step.source, "timeout_s": self._timeout_s})
             except (EOFError, OSError, wire.ProtocolError):
                 self._end()
@@ -234,14 +260,19 @@ class _Run:
         return False
 
     def _end(self) -> None:
-        for child in (self._checks, self._answers):
+        for child in (self._checks, self._answers, self._servers):
             if child is not None:
                 with contextlib.suppress(ExecutionError):
                     self.usage.peak_mb = max(self.usage.peak_mb, int(child.end().get("peak_mb", 0)))
-        self._answers = self._checks = None
-        for end in self._way or ():
+        self._answers = self._checks = self._servers = None
+        for end in (*(self._way or ()), *self._to_servers):
             end.close()
         self._way = None
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """For messages that are whole or not there: the answers' process can leave none half written."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def _checked(message: dict[str, Any]) -> Done:

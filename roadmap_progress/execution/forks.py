@@ -145,7 +145,7 @@ class Zygote:
         """A child in the sandbox, or in that of another child beside it.
 
         Args:
-            role: the module of this package that serves in it, "answers" or "checks".
+            role: the module of this package that serves in it, "answers", "checks" or "fixtures".
             channels: sockets that it gets besides the one to us.
 
         Raises:

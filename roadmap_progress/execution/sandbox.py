@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap_progress.errors import ExecutionError
-from roadmap_progress.execution import _seccomp
+from roadmap_progress.execution import _mounts, _seccomp
 from roadmap_progress.execution.files import copy_regular_files, measure
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -37,11 +37,14 @@ _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SIOCSIFFLAGS, _UP_RUNNING = 0x8914, 0x41
 FIRST_UID = 61_000  # of the submissions' processes, where the zygote is root; one each worker
-
+SERVERS_UID_OFFSET = 1_000  # from a submission's uid to that of its servers
 _INNER_UID = 1000  # where it is root of a user namespace only
 
 WORK = "/submission"  # the submission's folder, as its code sees it
-BESIDE = "/home"  # where the checks' process has its own copy of the files, which the answers cannot change
+# A process that joins has a folder of its own here, which the answers cannot see: the checks' process its own copy
+# of the files, the servers' process all that these keep.
+BESIDE = "/home"
+PREPARED = f"{BESIDE}/prepared"
 _READ_ONLY = (
     "/usr",
     "/etc/ld.so.cache",
@@ -84,11 +87,13 @@ class Sandbox:
     Attributes:
         files: folder whose regular files are copied into the child's work folder, or None.
         uid: user id of the child where the zygote is root.
+        prepared: folder that a joining process finds at `PREPARED`, read-only, or None.
     """
 
     files: str | None = None
     uid: int = FIRST_UID
     limits: Limits = Limits()
+    prepared: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For the wire."""
@@ -97,7 +102,7 @@ class Sandbox:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Sandbox:
         """From the wire."""
-        return cls(data["files"], data["uid"], Limits(**data["limits"]))
+        return cls(data["files"], data["uid"], Limits(**data["limits"]), data["prepared"])
 
 
 class Unavailable(ExecutionError):
@@ -199,19 +204,28 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     """
     options = _room(sandbox)
     files = os.open(sandbox.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if sandbox.files else None
+    view = None
+    if sandbox.prepared:
+        with contextlib.suppress(OSError):  # an old kernel: what is prepared is made once more
+            view = _mounts.pick_up(sandbox.prepared)
     spaces = [
         os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "ipc", "uts", "mnt")
     ]
     for space in spaces:
         _check(_libc.setns(space, 0), "setns")
         os.close(space)
-    _unshare(_NEWNS)  # what is mounted from here on, the other does not see
+    _unshare(_NEWNS | _NEWIPC)  # what is mounted from here on, the other does not see
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     _mount("tmpfs", BESIDE, "tmpfs", _NOSUID | _NODEV, options)
     if files is not None:
         copy_regular_files(files, BESIDE)
         os.close(files)
+    if os.geteuid() == 0 and not _mapped():
+        os.chown(BESIDE, sandbox.uid, sandbox.uid)
+    if view is not None:
+        os.mkdir(PREPARED)
+        _mounts.put_down(view, PREPARED)
     os.chdir(WORK)
     _give_up_rights(sandbox)
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # what a check starts must not read the check out of this process
@@ -287,6 +301,7 @@ def _small_etc(etc: Path, uid: int) -> None:
     (etc / "passwd").write_text(
         "root:x:0:0:root:/root:/usr/sbin/nologin\n"
         f"learner:x:{uid}:{uid}:learner:/home:/bin/sh\n"
+        f"servers:x:{uid + SERVERS_UID_OFFSET}:{uid + SERVERS_UID_OFFSET}:servers:/home:/bin/sh\n"
         f"answers:x:{_INNER_UID}:{_INNER_UID}:learner:/home:/bin/sh\n",
         encoding="ascii",
     )

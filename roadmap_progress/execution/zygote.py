@@ -23,6 +23,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import time
 from typing import Any, NoReturn
 
@@ -188,7 +189,7 @@ def _child(message: dict[str, Any], descriptors: list[int], filter_code: bytes) 
 
 
 def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
-    from roadmap_progress.execution import sandbox
+    from roadmap_progress.execution import fixtures, sandbox
 
     sys.path[:] = [place for place in sys.path if place]
     wanted = sandbox.Sandbox.from_json(message["sandbox"])
@@ -206,6 +207,9 @@ def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
     }
+    if message["role"] == "fixtures":
+        environment |= fixtures.environment()
+        tempfile.tempdir = None
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import Watchdog
+from roadmap_progress.servers import _attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,7 @@ class ServerKind(Generic[P, S]):
         locate: finds its implementation without starting it; raises ServerUnavailable.
         install: the commands that install it.
         summary: what it is, for the table of `roadmap doctor`.
+        kept: whether, when graded, a process of its own keeps it for answers and checks; else each starts its own.
     """
 
     name: str
@@ -52,10 +54,11 @@ class ServerKind(Generic[P, S]):
     locate: Callable[[], Found]
     install: Install
     summary: str
+    kept: bool = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[S]:
         """A server that runs as long as the `with` block."""
-        return _while_open(self.open, *args, **kwargs)
+        return _while_open(self._began, *args, **kwargs)
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> S:
         """A server that runs until `.stop()`, until it is forgotten, or until this kernel ends.
@@ -63,13 +66,18 @@ class ServerKind(Generic[P, S]):
         Prints one line: which implementation was taken. Keep the result in a variable: a server that
         nothing refers to any more is ended.
         """
-        server = self.open(*args, **kwargs)
+        host = _attached.host() if self.kept else None
+        server: S = host.start(self.name, args, kwargs, shared=True) if host else self.open(*args, **kwargs)
         try:
             print(f"{self.name}: {server.description}")
         except BaseException:
             server.stop()
             raise
         return server
+
+    def _began(self, *args: P.args, **kwargs: P.kwargs) -> S:
+        host = _attached.host() if self.kept else None
+        return host.start(self.name, args, kwargs, shared=False) if host else self.open(*args, **kwargs)
 
 
 @contextmanager

@@ -115,16 +115,44 @@ def template(found: Found, user: User | None, workplace: Path) -> Template:
     Raises:
         ServerFailed: `initdb` failed.
     """
-    assert found.path is not None  # noqa: S101 (a program has a path)
-    kind = f"{found.version}-{hashlib.sha256(f'{LAYOUT} {found.path.resolve()}'.encode()).hexdigest()[:12]}"
+    kind = _kind(found)
     place = cache() / f"{kind}-{user.name}" if user else cache() / kind
     if not (place / "password").exists():
         _put(_made(found, user, workplace), place)
     return Template(place / "data", (place / "password").read_text(encoding="ascii"))
 
 
+def readable_by_all(found: Found, user: User | None, workplace: Path) -> Path:
+    """A folder that will do as `$XDG_CACHE_HOME` for any user: the template lies in it, and all may read it.
+
+    It lies where only this user gets to; whoever else is to have it has to be given it.
+
+    Args:
+        found, user, workplace: as for `template`.
+
+    Raises:
+        ServerFailed: it could not be made.
+    """
+    kind = _kind(found)
+    folder = cache() / "readable" / kind
+    place = folder / "roadmap" / "postgresql" / kind
+    if not (place / "password").exists():
+        source = template(found, user, workplace)
+        new = workplace / "readable"
+        done = run(["cp", "-a", source.data.parent, new], timeout_s=COPY_S)
+        if not done.ok:
+            raise _failed("copying its prepared data directory", done)
+        for where, _, names in os.walk(new):
+            for path in (where, *(os.path.join(where, name) for name in names)):  # noqa: PTH118 - thousands
+                os.chown(path, os.geteuid(), os.getegid())
+                os.chmod(path, 0o755 if path == where else 0o644)  # noqa: PTH101 - thousands
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _put(new, place)
+    return folder
+
+
 def copy(source: Template, folder: Path) -> Path:
-    """A data directory of one's own in `folder`; owners and modes are the template's.
+    """A data directory of one's own in `folder`.
 
     Raises:
         ServerFailed: it could not be copied; the disk may be full.
@@ -133,6 +161,7 @@ def copy(source: Template, folder: Path) -> Path:
     done = run(["cp", "-a", source.data, data], timeout_s=COPY_S)  # three times as fast as shutil.copytree
     if not done.ok:
         raise _failed("copying its prepared data directory", done)
+    data.chmod(0o700)  # PostgreSQL insists on it; a template for all is open to all
     return data
 
 
@@ -145,6 +174,11 @@ def program(found: Found, name: str) -> Path:
 def environment(**more: str) -> dict[str, str]:
     """The environment for its programs: this process's, without the variables that libpq listens to."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | more
+
+
+def _kind(found: Found) -> str:
+    assert found.path is not None  # noqa: S101 (a program has a path)
+    return f"{found.version}-{hashlib.sha256(f'{LAYOUT} {found.path.resolve()}'.encode()).hexdigest()[:12]}"
 
 
 def _made(found: Found, user: User | None, workplace: Path) -> Path:

@@ -258,4 +258,5 @@ dns_hierarchy = ServerKind(
     locate,
     INSTALL,
     "root, top-level and authoritative DNS servers that answer with referrals",
+    kept=False,
 )

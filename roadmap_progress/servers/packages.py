@@ -155,4 +155,5 @@ package_index = ServerKind(
     locate,
     INSTALL,
     "a package index to install from and to publish to",
+    kept=False,
 )

@@ -12,6 +12,11 @@
 It listens on 127.0.0.1 alone and asks for a password, which is part of the URL. `fsync` is off: what is committed
 survives the end of the server (`pg.kill()` and `pg.restart()` show it), not the end of the machine.
 
+In a kernel of one's own the user `bookshop` is a superuser. When graded it owns its databases, may make databases,
+roles and replicas, and is no superuser, unless `start(superuser=True)` says that the exercises need one.
+`admin_url` is a superuser's always, and then for checks alone. `ROADMAP_POSTGRESQL_ROLE=owner` makes it so in a
+kernel.
+
 `ROADMAP_POSTGRESQL_URL` names a server that somebody else runs; then that one is used, and stays as it is.
 """
 
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 NAME = "postgresql"
 URL_VARIABLE = "ROADMAP_POSTGRESQL_URL"
+ROLE_VARIABLE = "ROADMAP_POSTGRESQL_ROLE"  # "owner": as when graded, see `start`
 TIMEOUT_S = 30.0
 PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=5.0, terminate_s=1.0, kill_s=2.0)  # ask: SIGINT, PostgreSQL's fast shutdown
@@ -53,6 +59,9 @@ SETTINGS = {
     "full_page_writes": "off",
     "log_line_prefix": "%m [%p] ",
 }
+REQUIRES_AUTH = 160_000  # the libpq that knows require_auth
+ADMIN = "postgres"
+POWERS = ("pg_checkpoint", "pg_create_subscription")  # of an owner of databases, where the version has them
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -64,6 +73,12 @@ class Address:
     """
 
     url: str
+    owner: str | None = None  # of fresh databases; whoever makes them, if None
+
+    @property
+    def admin_url(self) -> str:
+        """The same with a superuser, where one is known: for checks, which never pass it on."""
+        return self.url
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A connection to the first database; options are psycopg's, such as `autocommit=True`."""
@@ -78,15 +93,18 @@ class Address:
         from psycopg import sql
 
         name = f"fresh_{secrets.token_hex(6)}"
-        with self.connect(autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+        if self.owner:
+            create += sql.SQL(" OWNER {}").format(sql.Identifier(self.owner))
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(create)
         try:
             yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
         finally:
             with suppress(
                 psycopg.OperationalError
             ):  # the server may have been stopped, and is then gone as a whole
-                connection = self.connect(autocommit=True)
+                connection = psycopg.connect(self.admin_url, autocommit=True)
                 with connection:
                     connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -103,7 +121,7 @@ class PostgreSQL(Server, Address):
     Attributes:
         host: 127.0.0.1.
         port: where it listens.
-        user: a superuser.
+        user: a superuser; when graded, an owner of databases, see above.
         password: theirs.
         data: its data directory.
     """
@@ -125,8 +143,21 @@ class PostgreSQL(Server, Address):
         self._account = user
         self._settings = {**SETTINGS, **settings}
         self._timeout_s = timeout_s
+        self._admin: tuple[str, str] | None = None  # another superuser and their password
         self.port = 0
         self._start()
+
+    @property
+    def admin_url(self) -> str:
+        """Of the database `bookshop`, with a superuser: for checks, which never pass it on."""
+        if self._admin is None:
+            return self.url
+        import psycopg
+
+        user, password = self._admin
+        # a server that does not know the password, put in this one's place, is no proof of anything
+        proof = "?require_auth=scram-sha-256" if psycopg.pq.version() >= REQUIRES_AUTH else ""
+        return f"postgresql://{user}:{quote(password)}@{self.host}:{self.port}/{_postgresql.DATABASE}{proof}"
 
     @property
     def url(self) -> str:  # type: ignore[override]
@@ -227,6 +258,33 @@ class PostgreSQL(Server, Address):
             else:
                 return
 
+    def demote(self) -> None:
+        """Take the user `bookshop` its superuser's powers; another one has them from now on, see `admin_url`."""
+        import psycopg
+        from psycopg import sql
+
+        address = f"{self.host}:{self.port}/{_postgresql.DATABASE}"
+        user, interim = sql.Identifier(self.user), secrets.token_hex(16)
+        with psycopg.connect(self.url, autocommit=True) as first:
+            first.execute(sql.SQL("CREATE ROLE interim SUPERUSER LOGIN PASSWORD {}").format(interim))
+        with psycopg.connect(f"postgresql://interim:{interim}@{address}", autocommit=True) as second:
+            # the first superuser of all cannot be less than one
+            second.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(user, sql.Identifier(ADMIN)))
+            password = secrets.token_hex(16)
+            second.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ADMIN), password))
+        self._admin, self.owner = (ADMIN, password), self.user
+        with psycopg.connect(self.admin_url, autocommit=True) as third:
+            third.execute("DROP ROLE interim")
+            third.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD {}").format(
+                    user, self.password
+                )
+            )
+            third.execute(sql.SQL("ALTER DATABASE {0} OWNER TO {0}").format(user))
+            known = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+            for (power,) in third.execute(known, [list(POWERS)]).fetchall():
+                third.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(power), user))
+
     def _ready(self) -> bool:
         """The postmaster writes into its data directory that it takes connections."""
         lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -257,6 +315,7 @@ class Replica(PostgreSQL):
             settings=settings,
             timeout_s=timeout_s,
         )
+        self._admin, self.owner = primary._admin, primary.owner
 
     def wait_until_caught_up(self, *, timeout_s: float = TIMEOUT_S) -> None:
         """Return once it has replayed all that the primary has written so far.
@@ -264,7 +323,12 @@ class Replica(PostgreSQL):
         Raises:
             ServerFailed: it has not by then.
         """
-        with self.primary.connect(autocommit=True) as primary, self.connect(autocommit=True) as replica:
+        import psycopg
+
+        with (
+            psycopg.connect(self.primary.admin_url, autocommit=True) as primary,
+            psycopg.connect(self.admin_url, autocommit=True) as replica,
+        ):
             (written,) = primary.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,)
 
             def caught_up() -> bool:
@@ -283,7 +347,9 @@ class Replica(PostgreSQL):
         Raises:
             ServerFailed: it was not done in time.
         """
-        with self.connect(autocommit=True) as connection:
+        import psycopg
+
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
             done = connection.execute("SELECT pg_promote(true, %s)", [int(self._timeout_s)]).fetchone()
         if not (done and done[0]):
             raise ServerFailed(f"the replica was not promoted within {self._timeout_s:g} s:\n{self.log()}")
@@ -336,12 +402,13 @@ def locate() -> Found:
 
 
 def _open(
-    *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+    *, settings: Mapping[str, str] | None = None, superuser: bool = False, timeout_s: float = TIMEOUT_S
 ) -> PostgreSQL | PostgreSQLElsewhere:
     """Start a fresh PostgreSQL.
 
     Args:
         settings: names and values for its postgresql.conf, such as {"wal_level": "logical"}.
+        superuser: the user `bookshop` is one also when graded; in a kernel of one's own it always is.
         timeout_s: it answers by then; the first start of all also makes the template.
 
     Raises:
@@ -356,7 +423,7 @@ def _open(
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)
-        return PostgreSQL(
+        server = PostgreSQL(
             found,
             watchdog,
             user=user,
@@ -365,6 +432,9 @@ def _open(
             settings=settings or {},
             timeout_s=timeout_s,
         )
+        if os.environ.get(ROLE_VARIABLE) == "owner" and not superuser:
+            server.demote()
+        return server
     raise AssertionError("not reached")
 
 

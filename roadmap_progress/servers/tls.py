@@ -158,4 +158,5 @@ certificate_authority = ServerKind(
     locate,
     INSTALL,
     "a TLS authority of one's own: trust, expiry, wrong host, mTLS",
+    kept=False,
 )

@@ -221,8 +221,18 @@ def _open_http_cache(
 
 
 web_server = ServerKind(
-    "web_server", _open_web_server, locate, INSTALL, "nginx serving a folder: HTTP, HTTPS, virtual hosts"
+    "web_server",
+    _open_web_server,
+    locate,
+    INSTALL,
+    "nginx serving a folder: HTTP, HTTPS, virtual hosts",
+    kept=False,
 )
 http_cache = ServerKind(
-    "http_cache", _open_http_cache, locate, INSTALL, "nginx as a cache in front of an origin: a CDN's edge"
+    "http_cache",
+    _open_http_cache,
+    locate,
+    INSTALL,
+    "nginx as a cache in front of an origin: a CDN's edge",
+    kept=False,
 )

@@ -1,0 +1,98 @@
+"""The process of a submission's servers, beside the answers' and the checks' in one private network.
+
+It is forked from the zygote and trusted by nobody: whoever is superuser of a server may run programs as its user.
+So it is shut in as the answers are, under another user, with processes and a folder of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roadmap_progress.execution import wire
+from roadmap_progress.execution.sandbox import BESIDE, PREPARED, SERVERS_UID_OFFSET, Limits, Sandbox
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+VARIABLE = "ROADMAP_SERVERS"  # as `roadmap_progress.servers` knows it
+LIMITS = Limits(memory_mb=2048, processes=512, disk_mb=1024, cpu_s=900, open_files=4096)
+PREPARE_S = 180.0
+_PACKAGE = "roadmap_progress.servers"  # a room above this one: loaded by name, as a notebook's modules are
+
+_preparing = threading.Lock()
+_prepared: dict[str, str | None] = {}
+
+
+def serve(channels: list[socket.socket]) -> None:
+    """Keep servers for the second and third channel until the first one closes; that one tells what runs."""
+    control, answers, checks = channels
+    host = importlib.import_module(f"{_PACKAGE}._host").Host()
+    host.listen("answers", answers)
+    host.listen("checks", checks)
+    wire.send(control, {"ready": True})
+    while True:
+        message = wire.receive(control)
+        host.steps[message["who"]] = message["step"]
+        wire.send(control, {"done": True})
+
+
+def attach(channels: Iterable[socket.socket]) -> None:
+    """Have `roadmap_progress.servers` of this process use the servers' process at the channel's other end."""
+    for channel in channels:
+        os.environ[VARIABLE] = str(channel.detach())
+
+
+def wanted(sources: Iterable[str]) -> bool:
+    """Whether these cells may start servers."""
+    return any(_PACKAGE in source or "import servers" in source for source in sources)
+
+
+def prepared() -> str | None:
+    """A folder with what makes servers start quickly, made if there is none yet; None if it cannot be made."""
+    with _preparing:
+        if "folder" not in _prepared:
+            try:
+                done = subprocess.run(
+                    [sys.executable, "-P", "-m", f"{_PACKAGE}._prepare"],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=PREPARE_S,
+                    check=False,
+                )
+                _prepared["folder"] = done.stdout.strip() or None
+            except (OSError, subprocess.TimeoutExpired):
+                _prepared["folder"] = None
+        folder = _prepared["folder"]
+        return folder if folder and Path(folder).is_dir() else None
+
+
+def sandbox(answers: Sandbox) -> Sandbox:
+    """How the servers' process is shut in, beside answers that are shut in so."""
+    return Sandbox(uid=answers.uid + SERVERS_UID_OFFSET, limits=LIMITS, prepared=prepared())
+
+
+def environment() -> dict[str, str]:
+    """What the servers' process has in its environment beside what all have; called before that is emptied.
+
+    Variables that name a program are kept; those that name a server elsewhere are not, for it is out of reach.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("ROADMAP_") and Path(value).is_absolute()
+    }
+    return {
+        **kept,
+        "HOME": BESIDE,
+        "TMPDIR": BESIDE,
+        "XDG_CACHE_HOME": PREPARED if Path(PREPARED, "roadmap").is_dir() else f"{BESIDE}/cache",
+        "ROADMAP_POSTGRESQL_ROLE": "owner",
+    }
