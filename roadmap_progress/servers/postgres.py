@@ -8,6 +8,7 @@
     replica = pg.replica()                 # a streaming replica
     replica.wait_until_caught_up()
     replica.promote()
+    with postgis() as pg: …                # one that has PostGIS, created in its first database
 
 It listens on 127.0.0.1 alone and asks for a password, which is part of the URL. `fsync` is off: what is committed
 survives the end of the server (`pg.kill()` and `pg.restart()` show it), not the end of the machine.
@@ -30,7 +31,7 @@ from roadmap_progress.servers._kind import Server, ServerKind, starting
 from roadmap_progress.servers._ports import HOST, start_on_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import psycopg
@@ -62,6 +63,7 @@ class Address:
     """
 
     url: str
+    found: Found
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A connection to the first database; options are psycopg's, such as `autocommit=True`."""
@@ -87,6 +89,26 @@ class Address:
                 connection = self.connect(autocommit=True)
                 with connection:
                     connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def require(self, *extensions: str, url: str | None = None) -> None:
+        """Create extensions, such as "pg_trgm" or "postgis", in a database, unless they are there.
+
+        Args:
+            extensions: their names.
+            url: of the database; the first one, if not given.
+
+        Raises:
+            ServerUnavailable: this server has no such extension; it names the command that installs it.
+        """
+        import psycopg
+        from psycopg import sql
+
+        available = self.extensions()
+        for name in extensions:
+            if name not in available:
+                raise _postgresql.installs(name).unavailable(name, [f"{self.found} cannot load it"])
+            with psycopg.connect(url or self.url) as connection:
+                connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(name)))
 
     def extensions(self) -> list[str]:
         """The names of the extensions that this server could load, such as "pg_trgm" or "postgis"."""
@@ -314,36 +336,80 @@ def locate() -> Found:
     Raises:
         ServerUnavailable: there is none, or the one named in the environment does not answer.
     """
+    return _locate()
+
+
+def locate_postgis() -> Found:
+    """The PostgreSQL that would be taken for PostGIS.
+
+    Raises:
+        ServerUnavailable: there is none that has it, or the one named in the environment does not answer.
+    """
+    return _locate("postgis")
+
+
+def _locate(*extensions: str) -> Found:
     url = os.environ.get(URL_VARIABLE)
     if not url:
-        return _postgresql.locate()
+        return _postgresql.locate(extensions)
     import psycopg
 
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             version = connection.info.parameter_status("server_version") or "?"
+            available = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
     except psycopg.Error as error:
         reasons = [f"{URL_VARIABLE} names a server that cannot be used: {str(error).strip()}"]
         raise _postgresql.INSTALL.unavailable("PostgreSQL", reasons) from error
+    for name in extensions:
+        if (name,) not in available:
+            reasons = [f"{URL_VARIABLE} names a server that cannot load it"]
+            raise _postgresql.installs(name).unavailable(name, reasons)
     return _postgresql.elsewhere(version.split()[0])
 
 
 def _open(
-    *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+    *, settings: Mapping[str, str] | None = None, extensions: Sequence[str] = (), timeout_s: float = TIMEOUT_S
 ) -> PostgreSQL | PostgreSQLElsewhere:
     """Start a fresh PostgreSQL.
 
     Args:
         settings: names and values for its postgresql.conf, such as {"wal_level": "logical"}.
+        extensions: to create in its first database, such as ["pgcrypto"]; a PostgreSQL that has them is taken.
         timeout_s: it answers by then; the first start of all also makes the template.
 
     Raises:
-        ServerUnavailable: there is no PostgreSQL.
+        ServerUnavailable: there is no PostgreSQL, or none with these extensions.
         ServerFailed: it did not accept its settings, or did not come up in time.
     """
-    if url := os.environ.get(URL_VARIABLE):
-        return PostgreSQLElsewhere(url)
-    found = _postgresql.locate()
+    url = os.environ.get(URL_VARIABLE)
+    server = PostgreSQLElsewhere(url) if url else _started(settings or {}, extensions, timeout_s)
+    try:
+        server.require(*extensions)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _open_postgis(
+    *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+) -> PostgreSQL | PostgreSQLElsewhere:
+    """Start a fresh PostgreSQL that has PostGIS, and create it in the first database.
+
+    Args:
+        settings: names and values for its postgresql.conf.
+        timeout_s: it answers by then.
+
+    Raises:
+        ServerUnavailable: there is no PostgreSQL with PostGIS.
+        ServerFailed: it did not accept its settings, or did not come up in time.
+    """
+    return _open(settings=settings, extensions=["postgis"], timeout_s=timeout_s)
+
+
+def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
+    found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
     with starting(NAME) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
@@ -355,7 +421,7 @@ def _open(
             user=user,
             data=data,
             password=prepared.password,
-            settings=settings or {},
+            settings=settings,
             timeout_s=timeout_s,
         )
     raise AssertionError("not reached")
@@ -367,4 +433,11 @@ postgresql = ServerKind(
     locate,
     _postgresql.INSTALL,
     "PostgreSQL, with fresh databases and replicas",
+)
+postgis = ServerKind(
+    "postgis",
+    _open_postgis,
+    locate_postgis,
+    _postgresql.INSTALL_EXTENSION["postgis"],
+    "PostgreSQL with PostGIS: places, distances, areas",
 )
