@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
-from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers._found import Found, Install, Source, find_library, find_program
-from roadmap_progress.servers._kind import Server, ServerKind, starting
-from roadmap_progress.servers._ports import HOST, answers, start_on_port
+from roadmap_progress.servers._kind import ServerKind, starting
+from roadmap_progress.servers._ports import PortServer, answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ TIMEOUT_S = 40.0
 LIMITS = StopLimits(ask_s=5.0, terminate_s=2.0, kill_s=2.0)
 
 
-class MongoDB(Server):
+class MongoDB(PortServer):
     """A document store that was started here.
 
     Attributes:
@@ -51,12 +51,12 @@ class MongoDB(Server):
         port: where it listens.
     """
 
+    name = NAME
+
     def __init__(self, *, timeout_s: float) -> None:
-        self.host, self.port = HOST, 0
-        self._timeout_s = timeout_s
         found = _implementation()
         with starting(NAME) as watchdog:
-            super().__init__(watchdog, found, "")
+            super().__init__(watchdog, found, timeout_s=timeout_s)
             (watchdog.directory / "data").mkdir()
             self._start()
             if found.path:  # SecantusDB is a replica set of one by itself
@@ -67,43 +67,13 @@ class MongoDB(Server):
         """For clients; they talk to this server alone."""
         return f"mongodb://{self.host}:{self.port}/?directConnection=true"
 
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._watchdog.processes[NAME].pid
-
     def client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         """A client; options are those of `pymongo.MongoClient`. Close it, or use it in a `with`."""
         import pymongo
 
         return pymongo.MongoClient(self.url, **options)
 
-    def log(self, lines: int = 20) -> str:
-        """The last lines of its log."""
-        return tail(self._watchdog.processes[NAME].log, lines)
-
-    def restart(self) -> None:
-        """Stop it, if it runs, and start it again with the same data on the same port; true on return: ready.
-
-        Raises:
-            ServerFailed: it did not come up in time.
-        """
-        self._watchdog.stop(NAME)
-        self._start()
-
-    def kill(self) -> None:
-        """Kill its process, as a crash would."""
-        kill_group(self.pid)
-        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
-
-    def _start(self) -> None:
-        """Start it on its port, or on a free one if it has none yet."""
-        start_on_port(self._watchdog, NAME, self._begin, chosen=self.port)
-
-    def _begin(self, port: int) -> None:
-        """Start it on this port; true on return: ready."""
-        self.port = port
-        self._address = f"{self.host}:{self.port}"
+    def _begin(self) -> None:
         self._watchdog.start(NAME, self._command(), limits=LIMITS)
         self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
 

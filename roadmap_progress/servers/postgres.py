@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from roadmap_progress.errors import ServerFailed
-from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers import _postgresql
-from roadmap_progress.servers._kind import Server, ServerKind, starting
-from roadmap_progress.servers._ports import HOST, start_on_port
+from roadmap_progress.servers._kind import ServerKind, starting
+from roadmap_progress.servers._ports import HOST, PortServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +117,7 @@ class Address:
         return [name for (name,) in rows]
 
 
-class PostgreSQL(Server, Address):
+class PostgreSQL(PortServer, Address):
     """A PostgreSQL server that was started here.
 
     Attributes:
@@ -127,6 +127,9 @@ class PostgreSQL(Server, Address):
         password: theirs.
         data: its data directory.
     """
+
+    name = NAME
+    insists = True  # processes of before may still hold its shared memory
 
     def __init__(
         self,
@@ -139,42 +142,17 @@ class PostgreSQL(Server, Address):
         settings: Mapping[str, str],
         timeout_s: float,
     ) -> None:
-        super().__init__(watchdog, found, "")
-        self.host, self.user, self.password = HOST, _postgresql.USER, password
+        super().__init__(watchdog, found, timeout_s=timeout_s)
+        self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
         self._settings = {**SETTINGS, **settings}
-        self._timeout_s = timeout_s
-        self.port = 0
         self._start()
 
     @property
     def url(self) -> str:  # type: ignore[override]
         """Of the database `bookshop`, with user and password."""
         return f"postgresql://{self.user}:{quote(self.password)}@{self.host}:{self.port}/{_postgresql.DATABASE}"
-
-    @property
-    def pid(self) -> int:
-        """The number of its first process, the postmaster."""
-        return self._watchdog.processes[NAME].pid
-
-    def log(self, lines: int = 20) -> str:
-        """The last lines of its log."""
-        return tail(self._watchdog.processes[NAME].log, lines)
-
-    def restart(self) -> None:
-        """Stop it, if it runs, and start it again with the same data on the same port; true on return: ready.
-
-        Raises:
-            ServerFailed: it did not come up in time.
-        """
-        self._watchdog.stop(NAME)
-        self._start()
-
-    def kill(self) -> None:
-        """Kill its first process, as a crash would; the others notice and end. `restart()` then recovers."""
-        kill_group(self.pid)
-        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
 
     def replica(self, *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Replica:
         """A server that streams every change of this one, from a base backup on.
@@ -220,16 +198,8 @@ class PostgreSQL(Server, Address):
             )
         raise AssertionError("not reached")
 
-    def _start(self) -> None:
-        """Start it on its port, or on a free one if it has none yet."""
-        # After a crash, processes of before may for a moment still hold its shared memory: then it ends, too.
-        start_on_port(self._watchdog, NAME, self._begin, chosen=self.port, insist=True)
-
-    def _begin(self, port: int) -> None:
-        """Start it on this port; true on return: ready."""
+    def _begin(self) -> None:
         assert self.found.path is not None  # noqa: S101 (a program has a path)
-        self.port = port
-        self._address = f"{self.host}:{self.port}"
         settings = {**self._settings, "port": str(self.port)}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         self._watchdog.start(
