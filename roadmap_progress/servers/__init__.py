@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
-    from roadmap_progress.servers.postgres import postgresql
+    from roadmap_progress.servers.postgres import postgis, postgresql
     from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
@@ -40,6 +40,7 @@ __all__ = [
     "kafka",
     "mongodb",
     "package_index",
+    "postgis",
     "postgresql",
     "redis_server",
     "web_server",
@@ -53,6 +54,7 @@ REGISTRY = {
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
     "postgresql": "roadmap_progress.servers.postgres",
+    "postgis": "roadmap_progress.servers.postgres",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",

