@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
+    from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
     from roadmap_progress.servers.streams import kafka
@@ -39,6 +40,7 @@ __all__ = [
     "http_cache",
     "kafka",
     "mongodb",
+    "openid_provider",
     "package_index",
     "postgresql",
     "redis_server",
@@ -56,6 +58,7 @@ REGISTRY = {
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
+    "openid_provider": "roadmap_progress.servers.openid",
 }
 
 
