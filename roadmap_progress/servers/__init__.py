@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
+    from roadmap_progress.servers.metrics import prometheus
     from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
@@ -43,6 +44,7 @@ __all__ = [
     "openid_provider",
     "package_index",
     "postgresql",
+    "prometheus",
     "redis_server",
     "web_server",
 ]
@@ -59,6 +61,7 @@ REGISTRY = {
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",
+    "prometheus": "roadmap_progress.servers.metrics",
 }
 
 
