@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadmap_progress.servers.chromium import browser
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOKSHOP_ZONES",
     "REGISTRY",
+    "browser",
     "certificate_authority",
     "dns_hierarchy",
     "http_cache",
@@ -62,6 +64,7 @@ REGISTRY = {
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",
     "prometheus": "roadmap_progress.servers.metrics",
+    "browser": "roadmap_progress.servers.chromium",
 }
 
 
