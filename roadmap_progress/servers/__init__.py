@@ -22,9 +22,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadmap_progress.servers.chromium import browser
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
+    from roadmap_progress.servers.metrics import prometheus
+    from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgis, postgresql
     from roadmap_progress.servers.streams import kafka
@@ -34,14 +37,17 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOKSHOP_ZONES",
     "REGISTRY",
+    "browser",
     "certificate_authority",
     "dns_hierarchy",
     "http_cache",
     "kafka",
     "mongodb",
+    "openid_provider",
     "package_index",
     "postgis",
     "postgresql",
+    "prometheus",
     "redis_server",
     "web_server",
 ]
@@ -58,6 +64,9 @@ REGISTRY = {
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
+    "openid_provider": "roadmap_progress.servers.openid",
+    "prometheus": "roadmap_progress.servers.metrics",
+    "browser": "roadmap_progress.servers.chromium",
 }
 
 

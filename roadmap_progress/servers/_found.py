@@ -51,6 +51,7 @@ class Install:
     conda: str = ""
     brew: str = ""
     pip: str = ""
+    playwright: str = ""
 
     def commands(self) -> dict[str, str]:
         """Way of installing → command, those that exist."""
@@ -59,13 +60,15 @@ class Install:
             "conda": f"conda install -c conda-forge {self.conda}",
             "brew": f"brew install {self.brew}",
             "pip": f"{Path(sys.executable).name} -m pip install {self.pip}",
+            "playwright": f"{Path(sys.executable).name} -m playwright install {self.playwright}",
         }
         return {way: command for way, command in known.items() if getattr(self, way)}
 
     def unavailable(self, what: str, reasons: list[str]) -> ServerUnavailable:
         """The error that says what was looked for, why it was not taken, and what installs it."""
+        width = max(len(way) for way in self.commands()) + 2
         because = "".join(f"\n  {reason}" for reason in reasons)
-        commands = "".join(f"\n  {way + ':':7}{command}" for way, command in self.commands().items())
+        commands = "".join(f"\n  {way + ':':{width}}{command}" for way, command in self.commands().items())
         return ServerUnavailable(f"{what} is not available:{because}\nOne of these installs it:{commands}")
 
 
