@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgresql
+    from roadmap_progress.servers.repositories import git_remote
     from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
@@ -36,6 +37,7 @@ __all__ = [
     "REGISTRY",
     "certificate_authority",
     "dns_hierarchy",
+    "git_remote",
     "http_cache",
     "kafka",
     "mongodb",
@@ -52,6 +54,7 @@ REGISTRY = {
     "web_server": "roadmap_progress.servers.web",
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
+    "git_remote": "roadmap_progress.servers.repositories",
     "postgresql": "roadmap_progress.servers.postgres",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
