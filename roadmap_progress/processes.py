@@ -1,8 +1,9 @@
 """Start a process, see it ready, end it and everything it started.
 
-Two ways to have a process:
+Three ways to have a process:
 
 - `run(command, …)`: to completion, with a time limit; the result says how it went.
+- `run_between(command, …)`: what a server starts for a request; it talks to an open file or socket.
 - `Watchdog`: servers that go on beside this process and end with it, however it ends (`watchdog.py` says how).
 
 With `execution/` this is the only room that knows `subprocess` and `signal`.
@@ -138,6 +139,29 @@ def run(
             process.wait()
         seconds = time.monotonic() - started
         return Completed(words, process.returncode, _text(out), _text(err), timed_out, seconds)
+
+
+def run_between(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    source: int,
+    sink: int,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+) -> int:
+    """Run a command to its end that reads from one descriptor and writes to another.
+
+    It stays in this process's group, so that it ends with the server that runs it; what it says on stderr
+    goes to this process's. It may take as long as it likes.
+
+    Returns:
+        its exit code; minus the signal's number if a signal ended it.
+
+    Raises:
+        OSError: it could not be started at all.
+    """
+    with subprocess.Popen(list(command), stdin=source, stdout=sink, env=env, cwd=cwd) as process:
+        return process.wait()
 
 
 def kill_group(leader: int) -> None:

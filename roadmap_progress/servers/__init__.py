@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.postgres import postgis, postgresql
+    from roadmap_progress.servers.repositories import git_remote
     from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
@@ -40,6 +41,7 @@ __all__ = [
     "browser",
     "certificate_authority",
     "dns_hierarchy",
+    "git_remote",
     "http_cache",
     "kafka",
     "mongodb",
@@ -59,6 +61,7 @@ REGISTRY = {
     "web_server": "roadmap_progress.servers.web",
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
+    "git_remote": "roadmap_progress.servers.repositories",
     "postgresql": "roadmap_progress.servers.postgres",
     "postgis": "roadmap_progress.servers.postgres",
     "redis_server": "roadmap_progress.servers.keyvalue",
