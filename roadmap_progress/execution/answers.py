@@ -23,14 +23,10 @@ _CONTAINERS = (list, dict, set, bytearray)
 _NOTHING: dict[str, Any] = {"value": ["one", "None"]}
 
 
-def serve(channels: list[socket.socket]) -> None:
-    """Take cells from the first channel, requests from the second one (the checks' process), until one closes.
-
-    A third one leads to the process that keeps their servers.
-    """
-    control, checks, *servers = channels
-    fixtures.attach(servers)
-    _Answers(control, checks).run()
+def serve(channels: dict[str, socket.socket]) -> None:
+    """Take cells from "control", requests of the checks' process from "checks", until one closes."""
+    fixtures.attach(channels)
+    _Answers(channels["control"], channels["checks"]).run()
 
 
 class _Answers:

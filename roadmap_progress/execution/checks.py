@@ -17,7 +17,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from roadmap_progress.execution import fixtures, proxies, values, wire
+import roadmap_progress
+from roadmap_progress.execution import fixtures, probe, proxies, values, wire
 from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.names import read_names
 from roadmap_progress.execution.operations import AWAITED, finish
@@ -32,17 +33,21 @@ _KNOWN_AS = {"numpy": "np", "pandas": "pd", "matplotlib.pyplot": "plt", "datetim
 _UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
 
 
-def serve(channels: list[socket.socket]) -> None:
-    """Take cells from the first channel; the second one leads to the answers' process, a third one to servers."""
-    control, answers, *servers = channels
-    fixtures.attach(servers)
-    _Checks(control, answers).run()
+def serve(channels: dict[str, socket.socket]) -> None:
+    """Take cells from "control"; "answers" leads to the answers' process, "probe" to that of their helpers."""
+    fixtures.attach(channels)
+    checks = _Checks(channels["control"], channels["answers"])
+    if "probe" in channels:
+        way = probe.Way(channels["probe"], checks.show, lambda: checks.timeout_s)
+        roadmap_progress.marks[probe.MARK] = way.mark
+    checks.run()
 
 
 class _Checks:
     def __init__(self, control: socket.socket, answers: socket.socket) -> None:
         self._control = control
         self._cells = Cells()
+        self.timeout_s = 30.0  # of the cell that runs
         self._graded: set[str] = set()
         self._reach = proxies.Reach(guarded=True, own_class=self._own_class)
         self._reach.peer = self._peer = Peer(answers, self._handle)
@@ -58,6 +63,7 @@ class _Checks:
         wire.send(self._control, {"ready": True})
         while True:
             message = wire.receive(self._control)
+            self.timeout_s = message["timeout_s"]
             if "check" in message:
                 self._reach.operators_allowed = message["operators"]
                 graded = self._graded = set(message["graded"])
@@ -72,6 +78,10 @@ class _Checks:
             else:
                 outputs, count = self._cells.run(message["run"], message["timeout_s"])
                 wire.send(self._control, {"outputs": outputs, "count": count})
+
+    def show(self, stream: str, text: str) -> None:
+        """Add what was printed elsewhere to the cell's outputs."""
+        self._cells.shell.outputs.stream(stream, text)
 
     def _look_up(self, source: str, graded: set[str], *, rebound: list[str]) -> None:
         """Bring the names that the check reads up to date."""

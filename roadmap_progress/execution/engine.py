@@ -6,14 +6,12 @@ processes, and the rest goes on.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from roadmap_progress.errors import ExecutionError
-from roadmap_progress.execution import fixtures, wire
+from roadmap_progress.execution import wire
+from roadmap_progress.execution.company import Company
 from roadmap_progress.execution.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -21,10 +19,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from roadmap_progress.execution.forks import Child, Zygote
+    from roadmap_progress.execution.forks import Zygote
     from roadmap_progress.execution.shell import Output
 
-GRACE_S = 2.0  # beyond a cell's limit, for a process that ends it by itself
 RESTARTS_LIMIT = 6
 _TIMED_OUT = ("CellTimeout", "CellTimeoutError")
 
@@ -128,18 +125,12 @@ class _Run:
         self.steps, self.usage = steps, Usage()
         self.done: list[Done] = []
         self._engine, self._graded, self._rebound = engine, graded, rebound
-        self._sandbox = replace(engine.sandbox, files=files)
         self._timeout_s = timeout_s
-        self._answers: Child | None = None
-        self._checks: Child | None = None
-        self._way: tuple[socket.socket, socket.socket] | None = None
-        self._servers: Child | None = None
-        self._to_servers: list[socket.socket] = []  # what the checks' process is given
-        self._with_servers = fixtures.wanted(step.source for step in steps)
+        self._company = Company(engine.zygote, replace(engine.sandbox, files=files), steps, timeout_s)
         self._locked_there = 0  # how many steps the checks' process has behind it
 
     def __enter__(self) -> Self:
-        self._start()
+        self._company.start()
         return self
 
     def __exit__(
@@ -149,18 +140,14 @@ class _Run:
 
     def step(self, place: int) -> None:
         """Run one step; its outcome is appended to `done`."""
-        if self._answers is None and not self._revive():
+        if self._company.answers is None and not self._revive():
             words = f"not run: the cells before ended their processes more than {RESTARTS_LIMIT} times"
             self.done.append(Done([_error("DeadKernelError", words)], None, "not run"))
             return
         step = self.steps[place]
         apart = self._engine.apart and not step.same_process
         try:
-            self._tell_servers("answers", place)
-            if step.kind == "check" and apart:
-                message = self._check(step)
-            else:
-                message = self._ask(self._answers, {"run": step.source, "timeout_s": self._timeout_s})
+            message = self._check(step) if step.kind == "check" and apart else self._answer(step, place)
             self.done.append(_checked(message))
         except TimeoutError:
             words = f"No reply from kernel before timeout ({self._timeout_s:g} s)"
@@ -179,80 +166,34 @@ class _Run:
                 done.ended = done.ended or "crashed"
                 self._end()
 
-    def _check(self, step: Step) -> dict[str, Any]:
-        checks = self._checks_process()
-        self._tell_servers("checks", len(self.done))
-        self._ask(self._answers, {"checks": True})
-        return self._ask(
-            checks,
-            {
-                "check": step.source,
-                "graded": self._graded,
-                "rebound": self._rebound,
-                "operators": step.operators,
-                "timeout_s": self._timeout_s,
-            },
-        )
+    def _answer(self, step: Step, place: int) -> dict[str, Any]:
+        self._company.tell("answers", place if step.kind == "locked" else None)
+        return self._company.ask(self._company.answers, {"run": step.source})
 
-    def _checks_process(self) -> Child:
-        """The checks' process, having run the locked cells so far."""
-        assert self._answers is not None  # noqa: S101 - see step
-        assert self._way is not None  # noqa: S101 - see _start
-        if self._checks is None:
-            try:
-                self._checks = self._engine.zygote.fork(
-                    "checks", self._sandbox, channels=[self._way[1], *self._to_servers], join=self._answers
-                )
-            except ExecutionError as error:  # the answers' process ended itself between two cells
-                raise EOFError from error
-            for channel in (self._way[1], *self._to_servers):
-                channel.close()
+    def _check(self, step: Step) -> dict[str, Any]:
+        company = self._company
+        if company.checks is None:
+            company.join_checks()
             self._locked_there = 0
         for place in range(self._locked_there, len(self.done)):
-            step = self.steps[place]
-            if step.kind == "locked":
-                self._tell_servers("checks", place)
-                self._ask(self._checks, {"run": step.source, "timeout_s": self._timeout_s})
+            if self.steps[place].kind == "locked":
+                company.run_locked(self.steps[place].source, place)
         self._locked_there = len(self.done)
-        return self._checks
-
-    def _ask(self, child: Child | None, message: dict[str, Any]) -> dict[str, Any]:
-        if child is None:
-            raise EOFError
-        return child.ask(message, timeout_s=self._timeout_s + GRACE_S)
-
-    def _start(self) -> None:
-        self._way = socket.socketpair()
-        fork = self._engine.zygote.fork
-        if not self._with_servers:
-            self._answers = fork("answers", self._sandbox, channels=[self._way[0]])
-        else:
-            (answers, from_answers), (checks, from_checks) = (_pair(), _pair())
-            self._to_servers = [checks]
-            with answers, from_answers, from_checks:
-                self._answers = fork("answers", self._sandbox, channels=[self._way[0], answers])
-                shut_in = fixtures.sandbox(self._sandbox)
-                servers = [from_answers, from_checks]
-                self._servers = fork("fixtures", shut_in, channels=servers, join=self._answers)
-        self._way[0].close()
-
-    def _tell_servers(self, who: str, place: int) -> None:
-        """Tell their process which step runs there; when that has died, starting a server fails in words."""
-        if self._servers is not None:
-            step = place if self.steps[place].kind == "locked" else None
-            with contextlib.suppress(EOFError, OSError, wire.ProtocolError):
-                self._ask(self._servers, {"who": who, "step": step})
+        for who in ("answers", "checks"):
+            company.tell(who, None)
+        company.ask(company.answers, {"checks": True})
+        check = {"check": step.source, "operators": step.operators}
+        return company.ask(company.checks, {**check, "graded": self._graded, "rebound": self._rebound})
 
     def _revive(self) -> bool:
         """Fresh processes that have run the cells which came to their end; False when that was done too often."""
         while self.usage.restarts < RESTARTS_LIMIT:
             self.usage.restarts += 1
-            self._start()
+            self._company.start()
             try:
                 for place, (step, done) in enumerate(zip(self.steps, self.done, strict=False)):
                     if done.ended is None and step.kind != "check":
-                        self._tell_servers("answers", place)
-                        self._ask(self._answers, {"run": step.source, "timeout_s": self._timeout_s})
+                        self._answer(step, place)
             except (EOFError, OSError, wire.ProtocolError):
                 self._end()
             else:
@@ -260,19 +201,7 @@ class _Run:
         return False
 
     def _end(self) -> None:
-        for child in (self._checks, self._answers, self._servers):
-            if child is not None:
-                with contextlib.suppress(ExecutionError):
-                    self.usage.peak_mb = max(self.usage.peak_mb, int(child.end().get("peak_mb", 0)))
-        self._answers = self._checks = self._servers = None
-        for end in (*(self._way or ()), *self._to_servers):
-            end.close()
-        self._way = None
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    """For messages that are whole or not there: the answers' process can leave none half written."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.usage.peak_mb = max(self.usage.peak_mb, self._company.end())
 
 
 def _checked(message: dict[str, Any]) -> Done:

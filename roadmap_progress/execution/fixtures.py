@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -30,12 +31,13 @@ _preparing = threading.Lock()
 _prepared: dict[str, str | None] = {}
 
 
-def serve(channels: list[socket.socket]) -> None:
-    """Keep servers for the second and third channel until the first one closes; that one tells what runs."""
-    control, answers, checks = channels
+def serve(channels: dict[str, socket.socket]) -> None:
+    """Keep servers for all other channels until "control" closes; that one tells what runs there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no handlers: what servers start cannot signal this process
+    control = channels.pop("control")
     host = importlib.import_module(f"{_PACKAGE}._host").Host()
-    host.listen("answers", answers)
-    host.listen("checks", checks)
+    for who, channel in channels.items():
+        host.listen(who, channel)
     wire.send(control, {"ready": True})
     while True:
         message = wire.receive(control)
@@ -43,10 +45,10 @@ def serve(channels: list[socket.socket]) -> None:
         wire.send(control, {"done": True})
 
 
-def attach(channels: Iterable[socket.socket]) -> None:
-    """Have `roadmap_progress.servers` of this process use the servers' process at the channel's other end."""
-    for channel in channels:
-        os.environ[VARIABLE] = str(channel.detach())
+def attach(channels: dict[str, socket.socket]) -> None:
+    """Have `roadmap_progress.servers` of this process use the servers' process, if there is a channel to one."""
+    if "servers" in channels:
+        os.environ[VARIABLE] = str(channels["servers"].detach())
 
 
 def wanted(sources: Iterable[str]) -> bool:
@@ -76,7 +78,7 @@ def prepared() -> str | None:
 
 def sandbox(answers: Sandbox) -> Sandbox:
     """How the servers' process is shut in, beside answers that are shut in so."""
-    return Sandbox(uid=answers.uid + SERVERS_UID_OFFSET, limits=LIMITS, prepared=prepared())
+    return Sandbox(uid=answers.uid + SERVERS_UID_OFFSET, limits=LIMITS, writes=True, prepared=prepared())
 
 
 def environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -140,22 +140,29 @@ class Zygote:
         return self._said.read().decode("utf-8", "replace").strip()[-2000:]
 
     def fork(
-        self, role: str, sandbox: Sandbox, *, channels: Iterable[socket.socket] = (), join: Child | None = None
+        self,
+        role: str,
+        sandbox: Sandbox,
+        *,
+        channels: Mapping[str, socket.socket] | None = None,
+        join: Child | None = None,
     ) -> Child:
         """A child in the sandbox, or in that of another child beside it.
 
         Args:
-            role: the module of this package that serves in it, "answers", "checks" or "fixtures".
-            channels: sockets that it gets besides the one to us.
+            role: the module of this package that serves in it, "answers", "checks", "probe" or "fixtures".
+            channels: sockets that it gets besides the one to us, by the names that it knows.
 
         Raises:
             ExecutionError: it could not be forked, or died before it was ready.
         """
         ours, theirs = socket.socketpair()
         number, self._next = self._next, self._next + 1
+        channels = channels or {}
         request = {
             "fork": number,
             "role": role,
+            "channels": ["control", *channels],
             "sandbox": sandbox.as_json(),
             "join": join.pid if join else None,
         }
@@ -165,7 +172,7 @@ class Zygote:
             socket.send_fds(
                 self._control,
                 [json.dumps(request).encode()],
-                [theirs.fileno(), *(channel.fileno() for channel in channels)],
+                [theirs.fileno(), *(channel.fileno() for channel in channels.values())],
             )
             self._control.settimeout(30)
             while True:

@@ -87,12 +87,14 @@ class Sandbox:
     Attributes:
         files: folder whose regular files are copied into the child's work folder, or None.
         uid: user id of the child where the zygote is root.
+        writes: whether a joining process may write to its own folder, `BESIDE`.
         prepared: folder that a joining process finds at `PREPARED`, read-only, or None.
     """
 
     files: str | None = None
     uid: int = FIRST_UID
     limits: Limits = Limits()
+    writes: bool = False
     prepared: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Sandbox:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Sandbox:
         """From the wire."""
-        return cls(data["files"], data["uid"], Limits(**data["limits"]), data["prepared"])
+        return cls(**{**data, "limits": Limits(**data["limits"])})
 
 
 class Unavailable(ExecutionError):
@@ -221,11 +223,13 @@ def join(pid: int, sandbox: Sandbox, filter_code: bytes) -> None:
     if files is not None:
         copy_regular_files(files, BESIDE)
         os.close(files)
-    if os.geteuid() == 0 and not _mapped():
-        os.chown(BESIDE, sandbox.uid, sandbox.uid)
     if view is not None:
         os.mkdir(PREPARED)
         _mounts.put_down(view, PREPARED)
+    if not sandbox.writes:
+        _mount("none", BESIDE, None, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
+    elif os.geteuid() == 0 and not _mapped():
+        os.chown(BESIDE, sandbox.uid, sandbox.uid)
     os.chdir(WORK)
     _give_up_rights(sandbox)
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # what a check starts must not read the check out of this process

@@ -5,7 +5,8 @@ zygote speaks with one process only, over a SOCK_SEQPACKET socket that it inheri
 children and ends. Its protocol (`roadmap_progress.execution.forks` is the other side):
 
     {"import": [module, …]}                      ->  {"skipped": {module: why}, "threads": module | null}
-    {"fork": number, "role": …, "sandbox": …, "join": pid | null} with descriptors  ->  {"pid": …, "fork": number}
+    {"fork": number, "role": …, "channels": [name, …], "sandbox": …, "join": pid | null} with descriptors
+                                                 ->  {"pid": …, "fork": number}
     {"clone": true} with a descriptor            ->  {"ready": true} on that
     {"kill": number}                             ->  (nothing)
     a child ended                                ->  {"ended": number, "status": …, "peak_mb": …}
@@ -30,6 +31,7 @@ from typing import Any, NoReturn
 from roadmap_progress.execution import wire
 
 MESSAGE_BYTES = 1 << 16
+CHANNELS_LIMIT = 8
 ALWAYS = (
     "IPython.core.magics",
     "IPython.core.completer",
@@ -46,6 +48,7 @@ ALWAYS = (
     "unittest",
     "roadmap_progress.execution.answers",
     "roadmap_progress.execution.checks",
+    "roadmap_progress.execution.probe",
 )
 
 
@@ -91,7 +94,7 @@ class _Zygote:
 
     def _request(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 4)
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, CHANNELS_LIMIT)
         except ConnectionError:
             return False
         if not data:
@@ -179,7 +182,8 @@ def _child(message: dict[str, Any], descriptors: list[int], filter_code: bytes) 
         channels = _reset(descriptors)
         _shut_in(message, filter_code)
         role = importlib.import_module(f"roadmap_progress.execution.{message['role']}")
-        role.serve([socket.socket(fileno=descriptor) for descriptor in channels])
+        sockets = [socket.socket(fileno=descriptor) for descriptor in channels]
+        role.serve(dict(zip(message["channels"], sockets, strict=True)))
         status = 0
     except BaseException as error:  # noqa: BLE001 - nobody is above this process
         with contextlib.suppress(BaseException):

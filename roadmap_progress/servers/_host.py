@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,13 +38,13 @@ class Host:
     """The servers, by number, and who may use which.
 
     Attributes:
-        steps: for "answers" and "checks": the number of the locked cell that runs there, None while none does.
+        steps: for "answers", "checks" and "probe": the number of the locked cell that runs there, if one does.
     """
 
     def __init__(self) -> None:
-        self.steps: dict[str, int | None] = {"answers": None, "checks": None}
+        self.steps: dict[str, int | None] = {}
         self._things: list[Any] = []
-        self._known: dict[str, set[int]] = {"answers": set(), "checks": set()}
+        self._known: dict[str, set[int]] = defaultdict(set)
         self._started: dict[tuple[int, int], _Started] = {}
         self._counts: dict[tuple[str, int], int] = {}
         self._count = 0
@@ -70,7 +71,7 @@ class Host:
                         continue
                     with contextlib.suppress(RuntimeError):  # no more threads: the socket closes, which tells
                         threading.Thread(
-                            target=self._answer, args=(who, self.steps[who], one), daemon=True
+                            target=self._answer, args=(who, self.steps.get(who), one), daemon=True
                         ).start()
                     del one
 

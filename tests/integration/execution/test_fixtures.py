@@ -366,7 +366,7 @@ print(sh("cat {secret} 2>&1; ls /root /work 2>&1; echo x > /usr/x; id -u; true")
 print("processes:", *sorted(set(sh("for p in /proc/[0-9]*; do cat $p/comm; done; echo cat; true"))))
 print(sh("cut -d: -f1 /proc/net/dev; getent hosts example.org || echo alone"))
 print(sh("echo x > /home/prepared/roadmap/x; cat /proc/1/mem /proc/1/environ || echo closed"))
-print(sh("kill -9 1; true"))
+print(sh("for s in 2 9 14 15; do kill -$s 1; done; true"))
 """
     with Zygote(["psycopg"]) as zygote:
         done = run(
