@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
+    from roadmap_progress.servers.pooling import pgbouncer
     from roadmap_progress.servers.postgres import postgis, postgresql
     from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
@@ -40,6 +41,7 @@ __all__ = [
     "kafka",
     "mongodb",
     "package_index",
+    "pgbouncer",
     "postgis",
     "postgresql",
     "redis_server",
@@ -55,6 +57,7 @@ REGISTRY = {
     "package_index": "roadmap_progress.servers.packages",
     "postgresql": "roadmap_progress.servers.postgres",
     "postgis": "roadmap_progress.servers.postgres",
+    "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
