@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
+    from roadmap_progress.servers.failover import redis_sentinel
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.packages import package_index
     from roadmap_progress.servers.pooling import pgbouncer
@@ -44,6 +45,7 @@ __all__ = [
     "pgbouncer",
     "postgis",
     "postgresql",
+    "redis_sentinel",
     "redis_server",
     "web_server",
 ]
@@ -59,6 +61,7 @@ REGISTRY = {
     "postgis": "roadmap_progress.servers.postgres",
     "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
+    "redis_sentinel": "roadmap_progress.servers.failover",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
 }
