@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.chromium import browser
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
+    from roadmap_progress.servers.failover import redis_sentinel
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.metrics import prometheus
     from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
+    from roadmap_progress.servers.pooling import pgbouncer
     from roadmap_progress.servers.postgres import postgis, postgresql
     from roadmap_progress.servers.repositories import git_remote
     from roadmap_progress.servers.streams import kafka
@@ -47,9 +49,11 @@ __all__ = [
     "mongodb",
     "openid_provider",
     "package_index",
+    "pgbouncer",
     "postgis",
     "postgresql",
     "prometheus",
+    "redis_sentinel",
     "redis_server",
     "web_server",
 ]
@@ -64,7 +68,9 @@ REGISTRY = {
     "git_remote": "roadmap_progress.servers.repositories",
     "postgresql": "roadmap_progress.servers.postgres",
     "postgis": "roadmap_progress.servers.postgres",
+    "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
+    "redis_sentinel": "roadmap_progress.servers.failover",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",

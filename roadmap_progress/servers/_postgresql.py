@@ -116,8 +116,13 @@ def unprivileged() -> User | None:
     raise ServerFailed("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 
 
-def open_to(user: User | None, directory: Path) -> Path:
+def open_to(user: User | None, directory: Path, *, what: str = "PostgreSQL") -> Path:
     """A folder in `directory` that this user owns; true on return: they can get there, and nobody else can.
+
+    Args:
+        user: whom to open it to; None for the present one.
+        directory: of a watchdog.
+        what: refuses to run as root, for the message.
 
     Raises:
         ServerFailed: a folder above keeps them out.
@@ -129,7 +134,7 @@ def open_to(user: User | None, directory: Path) -> Path:
         os.chown(folder, user.uid, user.gid)
         if not run(["ls", folder], timeout_s=20.0, user=user).ok:
             raise ServerFailed(
-                f"PostgreSQL refuses to run as root, and the user {user.name} cannot get to {folder}: "
+                f"{what} refuses to run as root, and the user {user.name} cannot get to {folder}: "
                 "set TMPDIR to a folder that everybody can enter, such as /tmp, or work as a plain user"
             )
     return folder

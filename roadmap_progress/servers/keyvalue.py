@@ -61,7 +61,7 @@ class RedisServer(PortServer):
     name = NAME
 
     def __init__(self, *, settings: Mapping[str, str], timeout_s: float) -> None:
-        found = _program()
+        found = program()
         version = tuple(int(part) for part in found.version.split("."))
         known = {name: value for name, value in SETTINGS.items() if version >= OLD_SETTINGS.get(name, (0,))}
         self._settings = {**known, **settings}
@@ -112,17 +112,26 @@ class RedisServer(PortServer):
 
     def _is_ours(self) -> bool:
         """Whether what answers on the port is the process that was started."""
-        return f"process_id:{self.pid}\r\n" in self._info("server")
+        return is_process(self.host, self.port, self.pid)
 
     def _info(self, section: str) -> str:
-        """A section of INFO, asked without a client: the protocol takes plain lines, too."""
-        with socket.create_connection((self.host, self.port), timeout=5) as connection:
-            connection.sendall(f"INFO {section}\r\n".encode())
-            with connection.makefile("rb") as reader:
-                length = reader.readline()
-                if not length.startswith(b"$"):  # an error, such as: still loading
-                    return ""
-                return reader.read(int(length[1:])).decode()
+        return info(self.host, self.port, section)
+
+
+def is_process(host: str, port: int, pid: int) -> bool:
+    """Whether what answers there is this process."""
+    return f"process_id:{pid}\r\n" in info(host, port, "server")
+
+
+def info(host: str, port: int, section: str) -> str:
+    """A section of INFO, asked without a client: the protocol takes plain lines, too."""
+    with socket.create_connection((host, port), timeout=5) as connection:
+        connection.sendall(f"INFO {section}\r\n".encode())
+        with connection.makefile("rb") as reader:
+            length = reader.readline()
+            if not length.startswith(b"$"):  # an error, such as: still loading
+                return ""
+            return reader.read(int(length[1:])).decode()
 
 
 class RedisElsewhere:
@@ -169,7 +178,7 @@ def locate() -> Found:
     """
     url = os.environ.get(URL_VARIABLE)
     if not url:
-        return _program()
+        return program()
     import redis
 
     try:
@@ -182,7 +191,12 @@ def locate() -> Found:
     return Found(name, str(told[f"{name}_version"]), Source.ENVIRONMENT)
 
 
-def _program() -> Found:
+def program() -> Found:
+    """The `redis-server` or `valkey-server` that is installed.
+
+    Raises:
+        ServerUnavailable: there is none.
+    """
     options: dict[str, Any] = {
         "variable": VARIABLE,
         "version_of": _version,
