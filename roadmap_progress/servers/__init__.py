@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roadmap_progress.servers.chromium import browser
+    from roadmap_progress.servers.containers import container_engine
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.keyvalue import redis_server
@@ -39,6 +40,7 @@ __all__ = [
     "REGISTRY",
     "browser",
     "certificate_authority",
+    "container_engine",
     "dns_hierarchy",
     "http_cache",
     "kafka",
@@ -65,6 +67,7 @@ REGISTRY = {
     "openid_provider": "roadmap_progress.servers.openid",
     "prometheus": "roadmap_progress.servers.metrics",
     "browser": "roadmap_progress.servers.chromium",
+    "container_engine": "roadmap_progress.servers.containers",
 }
 
 
