@@ -98,7 +98,7 @@ def test_a_container_without_a_network_reaches_nothing_one_with_the_machines_doe
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         reach = ["shell", "sh", "-c", f"nc -w 5 127.0.0.1 {port} </dev/null"]
-        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        threading.Thread(target=listener.accept, daemon=True).start()
         assert engine.podman("run", "--rm", *reach).ok
         assert not engine.podman("run", "--rm", "--network=none", *reach).ok
 
