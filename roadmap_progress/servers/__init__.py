@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from roadmap_progress.servers.containers import container_engine
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
+    from roadmap_progress.servers.fulltext import search
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.metrics import prometheus
     from roadmap_progress.servers.openid import openid_provider
@@ -50,6 +51,7 @@ __all__ = [
     "postgresql",
     "prometheus",
     "redis_server",
+    "search",
     "web_server",
 ]
 
@@ -65,6 +67,7 @@ REGISTRY = {
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",
+    "search": "roadmap_progress.servers.fulltext",
     "prometheus": "roadmap_progress.servers.metrics",
     "browser": "roadmap_progress.servers.chromium",
     "container_engine": "roadmap_progress.servers.containers",

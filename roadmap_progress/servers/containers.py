@@ -74,7 +74,11 @@ runroot = {run}
 
 
 class ContainerEngine(Server):
-    """A Podman that was set up here."""
+    """A Podman that was set up here.
+
+    Attributes:
+        users: how many of them its containers can tell apart.
+    """
 
     def __init__(self, *, timeout_s: float) -> None:
         found = locate()
@@ -89,6 +93,8 @@ class ContainerEngine(Server):
             watchdog.start("room", [sys.executable, "-I", "-S", ROOM, folder, place or ""], limits=LIMITS)
             watchdog.wait_ready("room", (folder / "room").exists, timeout_s=timeout_s)
             room = (folder / "room").read_text(encoding="ascii")
+            lines = Path(f"/proc/{room}/uid_map").read_text(encoding="ascii").splitlines()
+            self.users = sum(int(line.split()[2]) for line in lines)
             enter = ["nsenter", f"--target={room}", "--user", "--mount", "--pid", "--preserve-credentials", "--"]
             _script(self.executable, f'exec {shlex.join(enter)} {shlex.quote(str(inside / "inside"))} "$PWD" "$@"')
 
@@ -110,7 +116,8 @@ class ContainerEngine(Server):
     def description(self) -> str:
         """Which Podman it is, and where it keeps everything."""
         who = "as root" if os.geteuid() == 0 else "rootless"
-        return f"{self.found}, {who}, in {self._address}"
+        more = "" if self.users > 1 else ", with one user, root: for more, /etc/subuid has to grant some to you"
+        return f"{self.found}, {who}, in {self._address}{more}"
 
     def podman(
         self,
