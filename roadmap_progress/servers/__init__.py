@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roadmap_progress.servers.chromium import browser
+    from roadmap_progress.servers.containers import container_engine
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.failover import redis_sentinel
+    from roadmap_progress.servers.fulltext import search
     from roadmap_progress.servers.keyvalue import redis_server
     from roadmap_progress.servers.metrics import prometheus
     from roadmap_progress.servers.openid import openid_provider
@@ -42,6 +44,7 @@ __all__ = [
     "REGISTRY",
     "browser",
     "certificate_authority",
+    "container_engine",
     "dns_hierarchy",
     "git_remote",
     "http_cache",
@@ -55,6 +58,7 @@ __all__ = [
     "prometheus",
     "redis_sentinel",
     "redis_server",
+    "search",
     "web_server",
 ]
 
@@ -74,8 +78,10 @@ REGISTRY = {
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",
+    "search": "roadmap_progress.servers.fulltext",
     "prometheus": "roadmap_progress.servers.metrics",
     "browser": "roadmap_progress.servers.chromium",
+    "container_engine": "roadmap_progress.servers.containers",
 }
 
 
