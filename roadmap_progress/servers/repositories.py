@@ -266,7 +266,7 @@ def _version(binary: Path) -> str | None:
 
 def _environment(directory: Path, program: Path) -> dict[str, str]:
     """For every git that serves, and for the hooks: what git itself needs, and Python for hooks written in it."""
-    folders = [str(program.parent), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    folders = [str(Path(sys.executable).parent), str(program.parent), os.environ.get("PATH", os.defpath)]
     return {
         "PATH": os.pathsep.join(folders),
         "HOME": str(directory / "home"),
