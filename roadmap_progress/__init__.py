@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["beside_answers", "dashboard"]
+__all__ = ["beside_answers", "commit_graph", "dashboard"]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -26,7 +26,11 @@ def beside_answers(function: _Function) -> _Function:
 
 
 def __getattr__(name: str) -> object:
-    """Import the dashboard only when it is asked for: it brings the widgets' machinery with it."""
+    """Import only what is asked for: the dashboard brings the widgets' machinery with it."""
+    if name == "commit_graph":
+        from roadmap_progress.graphs import commit_graph
+
+        return commit_graph
     if name == "dashboard":
         from roadmap_progress.dashboard.widget import dashboard
 

@@ -10,6 +10,7 @@ RoadmapError                    everything this package raises on purpose
 ├── ServerError                 a server that the lessons talk to
 │   ├── ServerUnavailable       no binary, wheel or address for it; names the command that installs it
 │   └── ServerFailed            it did not get ready in time, or died; carries its last log lines
+├── GraphError                  a repository's commits cannot be read
 └── ClassroomError              the instructor's data: roster, dates, gradebook
 
 A learner's wrong answer is none of these: it is a `model.Outcome`.
@@ -73,6 +74,10 @@ class ServerUnavailable(ServerError):
 
 class ServerFailed(ServerError):
     """A server did not get ready within its deadline, or died; the text ends with its last log lines."""
+
+
+class GraphError(RoadmapError):
+    """A repository's commits cannot be read, or a revision is not there."""
 
 
 class ClassroomError(RoadmapError):
