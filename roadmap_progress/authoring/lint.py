@@ -12,6 +12,7 @@ from roadmap_progress.authoring.exercise_rules import lint_exercises
 from roadmap_progress.authoring.lesson_rules import lint_lesson
 from roadmap_progress.authoring.rules import Finding
 from roadmap_progress.errors import SourceError
+from roadmap_progress.execution.forked import marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,10 @@ def _ids_across(root: Path, roadmap: Roadmap) -> Iterator[Finding]:
 def _same_process_share(sources: list[ExercisesSource]) -> Iterator[Finding]:
     checks = [(source.path, part) for source in sources for ex in source.exercises for part in ex.checks]
     marked = [(path, part) for path, part in checks if part.same_process]
+    for path, part in checks:
+        if bool(part.same_process) != ("same-process" in marks(part.cell.text)):
+            words = "`:same-process: reason` and the line `# grading: same-process` go together"
+            yield Finding(path, part.cell.line, words)
     if len(marked) > LARGEST_SAME_PROCESS_SHARE * len(checks):
         path, part = marked[-1]
         words = f"{len(marked)} of {len(checks)} checks are same-process; one in ten is the most"

@@ -112,3 +112,5 @@ def _tell(summary: Summary, *, apart: bool) -> None:
         "sandbox: processes, files, network and user of their own, system calls filtered, memory limited; "
         + ("checks apart from answers" if apart else "CHECKS BESIDE THE ANSWERS, which can turn them")
     )
+    if apart and summary.beside:
+        print(f"beside the answers, as they say themselves: {', '.join(summary.beside)}")

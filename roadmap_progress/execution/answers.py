@@ -6,18 +6,21 @@ Nothing here is trusted by anybody: the submission's code may change all of it.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from roadmap_progress.execution import fixtures, proxies, values, wire
+from roadmap_progress.execution import fixtures, proxies, reset, values, wire
 from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.operations import AWAITED, finish
 from roadmap_progress.execution.peer import OtherEnded, Peer
 from roadmap_progress.execution.shell import Cells, Outputs
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Coroutine
+
+    from roadmap_progress.execution.shell import Output
 
 _CONTAINERS = (list, dict, set, bytearray)
 _NOTHING: dict[str, Any] = {"value": ["one", "None"]}
@@ -46,6 +49,8 @@ class _Answers:
             if "run" in message:
                 outputs, count = self._cells.run(message["run"], message["timeout_s"])
                 wire.send(self._control, {"outputs": outputs, "count": count})
+            elif "fork" in message:
+                wire.send(self._control, {"runs": self._in_a_fork(message), "count": None})
             else:  # the checks' turn: until they give it back
                 self._cells.shell.outputs = Outputs()
                 wire.send(self._control, {"done": True})
@@ -53,6 +58,29 @@ class _Answers:
                     self._peer.serve_until("turn over")
                 except OtherEnded:
                     return
+
+    def _in_a_fork(self, message: dict[str, Any]) -> list[list[Output]] | None:
+        """What cells put out in a fork of this process in which patches are undone; None if that ended."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            child = os.fork()
+            if child == 0:
+                try:
+                    self._control.close()
+                    reset.restore(self._cells.shell)
+                    cells = Cells()
+                    cells.run(message["definitions"], message["timeout_s"])
+                    runs = [cells.run(source, message["timeout_s"])[0] for source in message["fork"]]
+                    wire.send(theirs, {"runs": runs})
+                finally:
+                    os._exit(0)
+            theirs.close()
+            try:
+                return wire.receive(ours)["runs"]  # type: ignore[no-any-return]  # judged by who asked
+            except (EOFError, OSError):
+                return None
+            finally:
+                os.waitpid(child, 0)
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any]

@@ -17,7 +17,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-import roadmap_progress
+from roadmap_progress import marks
 from roadmap_progress.execution import fixtures, probe, proxies, values, wire
 from roadmap_progress.execution.classes import class_named
 from roadmap_progress.execution.names import read_names
@@ -39,7 +39,7 @@ def serve(channels: dict[str, socket.socket]) -> None:
     checks = _Checks(channels["control"], channels["answers"])
     if "probe" in channels:
         way = probe.Way(channels["probe"], checks.show, lambda: checks.timeout_s)
-        roadmap_progress.marks[probe.MARK] = way.mark
+        marks.grading[probe.MARK] = way.mark
     checks.run()
 
 

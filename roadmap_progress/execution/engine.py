@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from roadmap_progress.execution import wire
+from roadmap_progress.execution import reset, wire
 from roadmap_progress.execution.company import Company
 from roadmap_progress.execution.sandbox import Sandbox
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from roadmap_progress.execution.shell import Output
 
 RESTARTS_LIMIT = 6
+TAMPERED = "TamperedError"  # the error of a check beside the answers that cannot be believed
 _TIMED_OUT = ("CellTimeout", "CellTimeoutError")
 
 Kind = Literal["locked", "answer", "check"]
@@ -147,7 +148,12 @@ class _Run:
         step = self.steps[place]
         apart = self._engine.apart and not step.same_process
         try:
-            message = self._check(step) if step.kind == "check" and apart else self._answer(step, place)
+            if step.kind == "check" and step.same_process and self._engine.apart:
+                message = self._check_beside(step)
+            elif step.kind == "check" and apart:
+                message = self._check(step)
+            else:
+                message = self._answer(step, place)
             self.done.append(_checked(message))
         except TimeoutError:
             words = f"No reply from kernel before timeout ({self._timeout_s:g} s)"
@@ -184,6 +190,23 @@ class _Run:
         company.ask(company.answers, {"checks": True})
         check = {"check": step.source, "operators": step.operators}
         return company.ask(company.checks, {**check, "graded": self._graded, "rebound": self._rebound})
+
+    def _check_beside(self, step: Step) -> dict[str, Any]:
+        """Run a check in a fork of the answers' process, between cells that show whether it can be believed."""
+        canaries = reset.Canaries(step.source)
+        locked = [one.source for one in self.steps[: len(self.done)] if one.kind == "locked"]
+        self._company.tell("answers", None)
+        message = {"fork": canaries.sources, "definitions": reset.definitions(locked)}
+        runs = self._company.ask(self._company.answers, message).get("runs")
+        if not isinstance(runs, list) or not all(isinstance(one, list) for one in runs):
+            raise wire.ProtocolError("a check beside the answers without its outputs")
+        if not all(_is_output(output) for one in runs for output in one):
+            raise wire.ProtocolError("outputs that are none")
+        outputs = canaries.outcome(runs)
+        if outputs is None:
+            words = "a cell that had to fail beside the answers did not: they changed what a check stands on"
+            outputs = [_error(TAMPERED, words)]
+        return {"outputs": outputs, "count": None}
 
     def _revive(self) -> bool:
         """Fresh processes that have run the cells which came to their end; False when that was done too often."""

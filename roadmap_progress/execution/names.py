@@ -30,7 +30,7 @@ def names_of_answers(released: Iterable[str], locked: Iterable[str]) -> frozense
 def bound_names(source: str) -> set[str]:
     """Names that a cell binds at its top level: assignments, functions, classes, imports, loops, with."""
     found: set[str] = set()
-    pending: list[ast.AST] = list(_parsed(source).body)
+    pending: list[ast.AST] = list(parsed(source).body)
     while pending:
         node = pending.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -46,10 +46,11 @@ def bound_names(source: str) -> set[str]:
 
 def read_names(source: str) -> set[str]:
     """Names that a cell mentions, in its functions too; not attributes, not words of its texts."""
-    return {node.id for node in ast.walk(_parsed(source)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(parsed(source)) if isinstance(node, ast.Name)}
 
 
-def _parsed(source: str) -> ast.Module:
+def parsed(source: str) -> ast.Module:
+    """The cell as Python reads it, magics left out; empty if it cannot be read."""
     lines = ("pass" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
     try:
         return ast.parse("\n".join(lines))

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import roadmap_progress
+from roadmap_progress import marks
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import fixtures, values, wire
 from roadmap_progress.execution.classes import library_class
@@ -130,7 +130,7 @@ class _Probe:
         self._control, self._checks = control, checks
         self._cells = Cells()
         self._helpers: dict[str, Any] = {}
-        roadmap_progress.marks[MARK] = self._record
+        marks.grading[MARK] = self._record
 
     def _record(self, function: Any) -> Any:
         self._helpers[function.__name__] = function

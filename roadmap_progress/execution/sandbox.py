@@ -20,7 +20,7 @@ import socket
 import stat
 import struct
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ _PDEATHSIG, _SET_DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SIOCSIFFLAGS, _UP_RUNNING = 0x8914, 0x41
-FIRST_UID = 61_000  # of the submissions' processes, where the zygote is root; one each worker
-SERVERS_UID_OFFSET = 1_000  # from a submission's uid to that of its servers
+# User ids of submissions' processes, where the zygote is root: so many for each process that grades, one a worker.
+# What a user may start is counted for the whole machine: they must not be shared.
+FIRST_UID, UIDS = 1_000_000_000, 256
+SERVERS_UID_OFFSET = UIDS // 2  # from a submission's uid to that of its servers
 _INNER_UID = 1000  # where it is root of a user namespace only
 
 WORK = "/submission"  # the submission's folder, as its code sees it
@@ -59,6 +61,11 @@ _READ_ONLY = (
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def uid_of(worker: int = 0) -> int:
+    """The user id for what this process's worker of this number runs; no other grader on this machine has it."""
+    return FIRST_UID + UIDS * os.getpid() + worker % SERVERS_UID_OFFSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class Sandbox:
     """
 
     files: str | None = None
-    uid: int = FIRST_UID
+    uid: int = field(default_factory=uid_of)
     limits: Limits = Limits()
     writes: bool = False
     prepared: str | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution.engine import Engine
-from roadmap_progress.execution.sandbox import FIRST_UID, Limits, Sandbox
+from roadmap_progress.execution.sandbox import Limits, Sandbox, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -30,7 +30,7 @@ class _Crew:
         self._zygote, self._cloning = zygote, threading.Lock()
         self._idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
         for number in range(jobs):
-            self._idle.put(Engine(zygote.clone(), Sandbox(uid=FIRST_UID + number, limits=limits), apart=apart))
+            self._idle.put(Engine(zygote.clone(), Sandbox(uid=uid_of(number), limits=limits), apart=apart))
 
     def do(self, work: Callable[[Item, Engine], Result], item: Item) -> Result:
         """The work, once more on a fresh clone where the machine failed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbgrader.api import MissingEntry
 
 from roadmap_progress.errors import ClassroomError
+from roadmap_progress.execution.forked import marks
 from roadmap_progress.execution.names import bound_names, names_of_answers
 from roadmap_progress.grading.gradebook import opened
 
@@ -84,6 +85,15 @@ class Assignment:
     name: str
     sources: dict[str, Source]
     own: bool
+
+    def beside(self) -> list[str]:
+        """The checks that say `# grading: same-process`, as `notebook: id`."""
+        return [
+            f"{source.name}: {cell.name}"
+            for source in self.sources.values()
+            for cell in source.cells
+            if cell.grade and not cell.solution and "same-process" in marks(cell.source)
+        ]
 
     def modules(self) -> list[str]:
         """What its notebooks import: worth having in a zygote."""

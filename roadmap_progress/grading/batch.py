@@ -54,10 +54,12 @@ class Summary:
 
     Attributes:
         skipped: how many submissions were graded before and are no newer.
+        beside: checks that ran beside the answers because they say so, `notebook: id`.
     """
 
     outcomes: list[Outcome]
     skipped: int
+    beside: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def grade_assignment(
                 writer.write(finished.submission, finished.results, finished.tree)
             outcomes.append(finished.outcome)
             progress(finished.outcome, len(todo))
-    return Summary(sorted(outcomes, key=lambda outcome: outcome.student), skipped)
+    return Summary(sorted(outcomes, key=lambda outcome: outcome.student), skipped, assignment.beside())
 
 
 class _Grader:

@@ -67,6 +67,7 @@ def test_lesson_rules(course: Path, lesson_file: Path, old: str, new: str, words
             "'add' has no hidden check",
         ),
         (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "one in ten is the most"),
+        (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "go together"),
     ],
 )
 def test_exercise_rules(course: Path, exercises_file: Path, old: str, new: str, words: str) -> None:
