@@ -52,6 +52,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "log_line_prefix": "%m [%p] ",
 }
+SPARING = {"min_wal_size": "32MB", "max_wal_size": "128MB"}  # in memory: not a gigabyte of what is written twice
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -146,7 +147,8 @@ class PostgreSQL(PortServer, Address):
         self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
-        self._settings = {**SETTINGS, **settings}
+        sparing = SPARING if data.is_relative_to(_postgresql.MEMORY) else {}
+        self._settings = {**SETTINGS, **sparing, **settings}
         self._start()
 
     @property
@@ -167,7 +169,7 @@ class PostgreSQL(PortServer, Address):
             ServerFailed: the backup failed, or the replica did not come up in time.
         """
         slot = f"replica_{secrets.token_hex(4)}"
-        with starting("postgresql-replica") as watchdog:
+        with starting("postgresql-replica", parent=_postgresql.in_memory()) as watchdog:
             folder = _postgresql.open_to(self._account, watchdog.directory)
             backup = run(
                 [
@@ -381,7 +383,7 @@ def _open_postgis(
 def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
     found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
-    with starting(NAME) as watchdog:
+    with starting(NAME, parent=_postgresql.in_memory()) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)
