@@ -220,19 +220,27 @@ class Watchdog:
     Args:
         name: a word for the directory's name.
         descriptors: sockets to hand on to the servers; each may be named in one `start`.
+        parent: the folder to make the directory in; the one for temporary files, if not given.
         timeout_s: the watchdog itself is up by then.
 
     Raises:
         ServerFailed: no directory can be made, or the watchdog did not come up.
     """
 
-    def __init__(self, name: str, *, descriptors: Sequence[int] = (), timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        descriptors: Sequence[int] = (),
+        parent: Path | None = None,
+        timeout_s: float = 15.0,
+    ) -> None:
         self.processes: dict[str, Process] = {}
         self._exit_codes: dict[str, int | None] = {}
         self._received = b""
         self._lock = threading.Lock()
         with interrupts_deferred():  # or Ctrl-C could come between its start and our knowing of it
-            self._state = _State(_start_watchdog(name, descriptors))
+            self._state = _State(_start_watchdog(name, descriptors, parent))
             self._finalizer = weakref.finalize(self, _close, self._state)
         os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self._state)))
         try:
@@ -414,11 +422,11 @@ class _State:
                 pipe.close()
 
 
-def _start_watchdog(name: str, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+def _start_watchdog(name: str, descriptors: Sequence[int], parent: Path | None) -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("watchdog.py")
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", script, tempfile.gettempdir(), name],
+            [sys.executable, "-I", "-S", script, parent or tempfile.gettempdir(), name],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

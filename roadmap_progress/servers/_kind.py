@@ -14,6 +14,7 @@ from roadmap_progress.servers import _attached
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from types import TracebackType
 
     from roadmap_progress.servers._found import Found, Install
@@ -90,13 +91,18 @@ def _while_open(begin: Callable[P, S], *args: P.args, **kwargs: P.kwargs) -> Ite
 
 
 @contextmanager
-def starting(name: str, *, descriptors: Sequence[int] = ()) -> Iterator[Watchdog]:
+def starting(name: str, *, descriptors: Sequence[int] = (), parent: Path | None = None) -> Iterator[Watchdog]:
     """A watchdog to start servers with; if the block fails, nothing of it is left.
+
+    Args:
+        name: a word for its directory's name.
+        descriptors: sockets to hand on to the servers.
+        parent: the folder to make its directory in; the one for temporary files, if not given.
 
     Raises:
         ServerFailed: its directory could not be made or written to.
     """
-    watchdog = Watchdog(name, descriptors=descriptors)
+    watchdog = Watchdog(name, descriptors=descriptors, parent=parent)
     try:
         yield watchdog
     except OSError as error:

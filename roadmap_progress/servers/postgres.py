@@ -61,6 +61,7 @@ SETTINGS = {
 REQUIRES_AUTH = 160_000  # the libpq that knows require_auth
 ADMIN = "postgres"
 POWERS = ("pg_checkpoint", "pg_create_subscription")  # of an owner of databases, where the version has them
+SPARING = {"min_wal_size": "32MB", "max_wal_size": "128MB"}  # in memory: not a gigabyte of what is written twice
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -164,7 +165,8 @@ class PostgreSQL(PortServer, Address):
         self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
-        self._settings = {**SETTINGS, **settings}
+        sparing = SPARING if data.is_relative_to(_postgresql.MEMORY) else {}
+        self._settings = {**SETTINGS, **sparing, **settings}
         self._admin: tuple[str, str] | None = None  # another superuser and their password
         self._start()
 
@@ -198,7 +200,7 @@ class PostgreSQL(PortServer, Address):
             ServerFailed: the backup failed, or the replica did not come up in time.
         """
         slot = f"replica_{secrets.token_hex(4)}"
-        with starting("postgresql-replica") as watchdog:
+        with starting("postgresql-replica", parent=_postgresql.in_memory()) as watchdog:
             folder = _postgresql.open_to(self._account, watchdog.directory)
             backup = run(
                 [
@@ -454,7 +456,7 @@ def _open_postgis(
 def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
     found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
-    with starting(NAME) as watchdog:
+    with starting(NAME, parent=_postgresql.in_memory()) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)

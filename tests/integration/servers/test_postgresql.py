@@ -211,6 +211,22 @@ def test_nothing_is_left_of_it_when_its_owner_is_ended(roomy, number):
             assert probe.connect_ex((postgres.HOST, port)) != 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_nothing_is_left_of_one_in_memory_when_its_owner_is_ended(number):
+    if _postgresql.in_memory() is None and not any(map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))):
+        pytest.skip("this machine has no memory to spare in /dev/shm")
+    env = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
+    code = OWNER.replace("pg.port, replica.port", "str(pg.data), str(replica.data)")
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+    ) as owner:
+        assert owner.stdout.readline().startswith("postgresql: ")
+        folders = [Path(data).parents[1] for data in json.loads(owner.stdout.readline())]
+        assert all(folder.parent == _postgresql.MEMORY and folder.is_dir() for folder in folders)
+        owner.send_signal(number)
+    assert wait_until(lambda: not any(folder.exists() for folder in folders), timeout_s=30)
+
+
 LESSON = """
 import os
 from roadmap_progress.servers import postgresql
