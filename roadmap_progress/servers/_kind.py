@@ -45,6 +45,7 @@ class ServerKind(Generic[P, S]):
         locate: finds its implementation without starting it; raises ServerUnavailable.
         install: the commands that install it.
         summary: what it is, for the table of `roadmap doctor`.
+        stand_in: what an embedded one stands in for, what it lacks, and how to have the real one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ServerKind(Generic[P, S]):
     locate: Callable[[], Found]
     install: Install
     summary: str
+    stand_in: str = ""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[S]:
         """A server that runs as long as the `with` block."""
