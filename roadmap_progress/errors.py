@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -69,7 +70,17 @@ class ServerError(RoadmapError):
 
 
 class ServerUnavailable(ServerError):
-    """There is no binary, wheel or address for a server; the text names the command that installs it."""
+    """There is no binary, wheel or address for a server; the text names the command that installs it.
+
+    Args:
+        text: all of it.
+        what: is not there, in a word: "nginx".
+        reasons: what was looked at, and why it was not taken.
+    """
+
+    def __init__(self, text: str, what: str = "", reasons: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.what, self.reasons = what, tuple(reasons)
 
 
 class ServerFailed(ServerError):

@@ -64,12 +64,22 @@ class Install:
         }
         return {way: command for way, command in known.items() if getattr(self, way)}
 
+    def command(self) -> str:
+        """The one to type on this machine."""
+        known = self.commands()
+        conda = "CONDA_PREFIX" in os.environ or (Path(sys.prefix) / "conda-meta").is_dir()
+        here = {"conda": conda, "apt": bool(shutil.which("apt-get")), "brew": bool(shutil.which("brew"))}
+        return next((known[way] for way, is_here in here.items() if is_here and way in known), "") or next(
+            iter(reversed(known.values()))
+        )
+
     def unavailable(self, what: str, reasons: list[str]) -> ServerUnavailable:
         """The error that says what was looked for, why it was not taken, and what installs it."""
         width = max(len(way) for way in self.commands()) + 2
         because = "".join(f"\n  {reason}" for reason in reasons)
         commands = "".join(f"\n  {way + ':':{width}}{command}" for way, command in self.commands().items())
-        return ServerUnavailable(f"{what} is not available:{because}\nOne of these installs it:{commands}")
+        text = f"{what} is not available:{because}\nOne of these installs it:{commands}"
+        return ServerUnavailable(text, what, reasons)
 
 
 def find_program(

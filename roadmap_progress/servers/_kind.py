@@ -48,6 +48,7 @@ class ServerKind(Generic[P, S]):
         install: the commands that install it.
         summary: what it is, for the table of `roadmap doctor`.
         kept: whether, when graded, a process of its own keeps it for answers and checks; else each starts its own.
+        stand_in: what an embedded one stands in for, what it lacks, and how to have the real one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ServerKind(Generic[P, S]):
     install: Install
     summary: str
     kept: bool = True
+    stand_in: str = ""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[S]:
         """A server that runs as long as the `with` block."""

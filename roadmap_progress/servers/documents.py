@@ -201,4 +201,6 @@ mongodb = ServerKind(
     locate,
     INSTALL,
     "MongoDB, or SecantusDB, which speaks its protocol",
+    "a young server on MongoDB's storage engine that stands in for MongoDB: it has no text search ($text); "
+    f"a `mongod` on PATH is taken before it, and {URL_VARIABLE} names a real one",
 )

@@ -104,4 +104,6 @@ search = ServerKind(
     locate,
     INSTALL,
     "full-text search: Tantivy, or an OpenSearch",
+    "a library that stands in for OpenSearch: the same kind of index and ranking, without a server; "
+    f"{VARIABLE} names a real one",
 )

@@ -209,4 +209,5 @@ openid_provider = ServerKind(
     locate,
     INSTALL,
     "an OpenID provider to sign in at, with PKCE",
+    "a provider for tests that stands in for such as Keycloak: its users need no password",
 )

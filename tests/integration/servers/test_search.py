@@ -70,7 +70,7 @@ def test_the_analyzer_finds_other_forms_of_a_word_and_raw_finds_the_whole_only(i
 
 def test_a_document_that_is_deleted_is_found_no_more(index):
     writer = index.writer()
-    writer.delete_documents("name", "whale")
+    writer.delete_documents_by_term("name", "whale")
     writer.commit()
     index.reload()
     assert [name for name, _ in hits(index, "whale")] == ["long"]
