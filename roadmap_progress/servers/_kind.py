@@ -47,8 +47,8 @@ class ServerKind(Generic[P, S]):
         locate: finds its implementation without starting it; raises ServerUnavailable.
         install: the commands that install it.
         summary: what it is, for the table of `roadmap doctor`.
-        kept: whether, when graded, a process of its own keeps it for answers and checks; else each starts its own.
         stand_in: what an embedded one stands in for, what it lacks, and how to have the real one.
+        kept: whether, when graded, a process of its own keeps it for answers and checks; else each starts its own.
     """
 
     name: str
@@ -56,8 +56,8 @@ class ServerKind(Generic[P, S]):
     locate: Callable[[], Found]
     install: Install
     summary: str
-    kept: bool = True
     stand_in: str = ""
+    kept: bool = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[S]:
         """A server that runs as long as the `with` block."""
