@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadmap_progress.servers.broker import rabbitmq
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
     from roadmap_progress.servers.failover import redis_sentinel
@@ -45,6 +46,7 @@ __all__ = [
     "pgbouncer",
     "postgis",
     "postgresql",
+    "rabbitmq",
     "redis_sentinel",
     "redis_server",
     "web_server",
@@ -62,6 +64,7 @@ REGISTRY = {
     "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "redis_sentinel": "roadmap_progress.servers.failover",
+    "rabbitmq": "roadmap_progress.servers.broker",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
 }
