@@ -21,7 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from roadmap_progress.processes import run
-from roadmap_progress.servers import _postgresql, postgresql
+from roadmap_progress.servers import _memory, _postgresql, postgresql
 from roadmap_progress.servers._kind import starting
 from roadmap_progress.servers._ports import free_port
 from roadmap_progress.servers.postgres import TIMEOUT_S, PostgreSQL
@@ -124,7 +124,7 @@ def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     beside = importlib.util.find_spec("pytest_postgresql") is not None and os.geteuid() != 0
     from_template()
-    memory = _postgresql.in_memory()
+    memory = _memory.in_memory()
     ready: dict[str, list[float]] = {}
     databases: dict[str, list[float]] = {}
 

@@ -26,7 +26,7 @@ from urllib.parse import quote, urlsplit
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import StopLimits, run, wait_until
-from roadmap_progress.servers import _postgresql
+from roadmap_progress.servers import _memory, _postgresql
 from roadmap_progress.servers._kind import ServerKind, starting
 from roadmap_progress.servers._ports import HOST, PortServer
 
@@ -150,7 +150,7 @@ class PostgreSQL(PortServer, Address):
         self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
-        sparing = SPARING if data.is_relative_to(_postgresql.MEMORY) else {}
+        sparing = SPARING if data.is_relative_to(_memory.MEMORY) else {}
         self._settings = {**SETTINGS, **sparing, **settings}
         self._start()
 
@@ -172,7 +172,7 @@ class PostgreSQL(PortServer, Address):
             ServerFailed: the backup failed, or the replica did not come up in time.
         """
         slot = f"replica_{secrets.token_hex(4)}"
-        with starting("postgresql-replica", parent=_postgresql.in_memory()) as watchdog:
+        with starting("postgresql-replica", parent=_memory.in_memory()) as watchdog:
             folder = _postgresql.open_to(self._account, watchdog.directory)
             backup = run(
                 [
@@ -386,7 +386,7 @@ def _open_postgis(
 def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
     found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
-    with starting(NAME, parent=_postgresql.in_memory()) as watchdog:
+    with starting(NAME, parent=_memory.in_memory()) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)
