@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from roadmap_progress.processes import LOG_LINES, StopLimits, run
+from roadmap_progress.processes import LOG_LINES, StopLimits
 from roadmap_progress.servers._found import SERVER_FOLDERS, Found, Install, Source, find_program
 from roadmap_progress.servers._kind import ServerKind, starting
 from roadmap_progress.servers._ports import HOST, PortServer, answers, free_port, start_on_port
@@ -242,18 +242,17 @@ def _path(found: Found) -> str:
 
 
 def _version(binary: Path) -> str | None:
-    """From the name of its own plugin: asking it would start an Erlang machine, which takes a second."""
+    """From the name of its own plugin: asking it would start an Erlang machine, and leave a port mapper behind."""
     home = binary.resolve().parents[1]
-    for plugins in (home / "plugins", *home.glob("lib/rabbitmq_server-*/plugins")):
+    for plugins in (
+        home / "plugins",
+        *home.glob("lib/*rabbitmq*/plugins"),
+        *home.glob("share/*rabbitmq*/plugins"),
+    ):
         for plugin in plugins.glob("rabbit-*"):
             if match := re.match(r"rabbit-(\d+(?:\.\d+)+)", plugin.name):
                 return match[1]
-    try:
-        told = run([binary.with_name("rabbitmqctl"), "version"], timeout_s=30.0)
-    except OSError:
-        return None
-    match = re.search(r"^(\d+(?:\.\d+)+)$", told.stdout.strip())
-    return match[1] if match and told.ok else None
+    return None
 
 
 def _open(

@@ -50,3 +50,13 @@ def test_without_any_the_error_names_the_command_of_each_way(machine):
         rabbitmq.start()
     for command in ("apt-get install -y rabbitmq-server", "conda-forge rabbitmq-server", "brew install rabbitmq"):
         assert command in str(caught.value)
+
+
+def test_one_that_is_only_a_script_is_not_run_to_learn_its_version(machine, monkeypatch):
+    script = machine / "sbin" / "rabbitmq-server"
+    script.write_text(f"#!/bin/sh\ntouch {machine}/was-run\n")
+    script.chmod(0o755)
+    (machine / "sbin" / "rabbitmqctl").symlink_to(script)
+    with pytest.raises(ServerUnavailable, match="did not tell its version"):
+        rabbitmq.locate()
+    assert not (machine / "was-run").exists()
