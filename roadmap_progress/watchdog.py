@@ -13,6 +13,7 @@ Orders and reports are lines of JSON: `{"start": …}`, `{"stop": …}` in; `{"d
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -232,6 +233,9 @@ def main() -> None:
     except OSError as error:
         report(error=f"no temporary directory can be made in {sys.argv[1]}: {error.strerror or error}")
         return
+    lock = os.open(directory, os.O_RDONLY)  # held until this process ends: so long, the directory is in use
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     watchdog = Watchdog(directory, wake)
     try:
         adopt_orphans()

@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadmap_progress.servers.broker import rabbitmq
     from roadmap_progress.servers.chromium import browser
     from roadmap_progress.servers.containers import container_engine
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
@@ -56,6 +57,7 @@ __all__ = [
     "postgis",
     "postgresql",
     "prometheus",
+    "rabbitmq",
     "redis_sentinel",
     "redis_server",
     "search",
@@ -75,6 +77,7 @@ REGISTRY = {
     "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
     "redis_sentinel": "roadmap_progress.servers.failover",
+    "rabbitmq": "roadmap_progress.servers.broker",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
     "openid_provider": "roadmap_progress.servers.openid",

@@ -1,8 +1,5 @@
 """PostgreSQL: which one, whom it runs as, and a prepared data directory, so that a start needs no `initdb`.
 
-A server's directory is in memory (/dev/shm) where there is room: a data directory is 1264 files, and a disk may
-take a second to make them. A folder for temporary files that somebody chose (TMPDIR) is respected.
-
 A template is made once for each user and each PostgreSQL, in `$XDG_CACHE_HOME/roadmap/postgresql/`; it may be
 removed at any time.
 """
@@ -14,7 +11,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +34,6 @@ OLDEST = (14,)
 USER = "bookshop"
 DATABASE = "bookshop"
 LAYOUT = 1  # of a template; another number makes new ones
-MEMORY = Path("/dev/shm")  # noqa: S108 (the folder that is made in it belongs to us alone)
-ROOM_BYTES = 1 << 30  # left in memory, or the disk is taken; a fresh server needs a twentieth
-CONTROL_GROUPS = (
-    ("/sys/fs/cgroup", "memory.max", "memory.current"),
-    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-)
 INITDB_S = 120.0
 COPY_S = 60.0
 
@@ -124,32 +114,6 @@ def unprivileged() -> User | None:
             continue
         return User(name, entry.pw_uid, entry.pw_gid)
     raise ServerFailed("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
-
-
-def in_memory() -> Path | None:
-    """A folder in memory for a server's directory; None where memory is scarce, or another folder was chosen."""
-    if tempfile.gettempdir() != "/tmp" or any(map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))):  # noqa: S108
-        return None
-    try:
-        place = os.statvfs(MEMORY)
-        with tempfile.TemporaryFile(dir=MEMORY):  # a sandbox may not let us
-            pass
-    except OSError:
-        return None
-    room = min(place.f_bavail * place.f_frsize, *_free_memory())
-    return MEMORY if room >= ROOM_BYTES else None
-
-
-def _free_memory() -> list[int]:
-    """Bytes that this machine has left, and the container that we may be in; 0 if neither says so."""
-    found = []
-    with suppress(OSError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for folder, limit, used in CONTROL_GROUPS:
-        with suppress(OSError, ValueError):  # ValueError: "max", which is no limit
-            found.append(int(Path(folder, limit).read_text()) - int(Path(folder, used).read_text()))
-    return found or [0]
 
 
 def open_to(user: User | None, directory: Path, *, what: str = "PostgreSQL") -> Path:

@@ -211,16 +211,13 @@ class RedisSentinel(Watched):
 
     def _wait_until_acquainted(self) -> None:
         """Return once each sentinel knows every replica and every other sentinel, or none could take over."""
-        import redis
-
-        expected = (len(self.servers) - 1, len(self.sentinels) - 1)
+        expected = f"slaves={len(self.servers) - 1},sentinels={len(self.sentinels)}\r\n"
 
         def acquainted() -> bool:
             try:
-                known = [one.state(SERVICE) for one in self.sentinels]
-            except redis.RedisError:
+                return all(expected in keyvalue.info(one.host, one.port, "sentinel") for one in self.sentinels)
+            except OSError:
                 return False
-            return all((it["num-slaves"], it["num-other-sentinels"]) == expected for it in known)
 
         if not wait_until(acquainted, timeout_s=self._timeout_s):
             raise ServerFailed(

@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import StopLimits, run, wait_until
-from roadmap_progress.servers import _postgresql
+from roadmap_progress.servers import _memory, _postgresql
 from roadmap_progress.servers._kind import ServerKind, starting
 from roadmap_progress.servers._ports import HOST, PortServer
 
@@ -62,6 +62,7 @@ REQUIRES_AUTH = 160_000  # the libpq that knows require_auth
 ADMIN = "postgres"
 POWERS = ("pg_checkpoint", "pg_create_subscription")  # of an owner of databases, where the version has them
 SPARING = {"min_wal_size": "32MB", "max_wal_size": "128MB"}  # in memory: not a gigabyte of what is written twice
+FILE_COPY = 150_000  # since then it would by itself copy a database block by block, through the log: slower here
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -98,6 +99,8 @@ class Address:
         if self.owner:
             create += sql.SQL(" OWNER {}").format(sql.Identifier(self.owner))
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            if connection.info.server_version >= FILE_COPY:
+                create += sql.SQL(" STRATEGY file_copy")
             connection.execute(create)
         try:
             yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
@@ -165,7 +168,7 @@ class PostgreSQL(PortServer, Address):
         self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
-        sparing = SPARING if data.is_relative_to(_postgresql.MEMORY) else {}
+        sparing = SPARING if data.is_relative_to(_memory.MEMORY) else {}
         self._settings = {**SETTINGS, **sparing, **settings}
         self._admin: tuple[str, str] | None = None  # another superuser and their password
         self._start()
@@ -200,7 +203,7 @@ class PostgreSQL(PortServer, Address):
             ServerFailed: the backup failed, or the replica did not come up in time.
         """
         slot = f"replica_{secrets.token_hex(4)}"
-        with starting("postgresql-replica", parent=_postgresql.in_memory()) as watchdog:
+        with starting("postgresql-replica", parent=_memory.in_memory()) as watchdog:
             folder = _postgresql.open_to(self._account, watchdog.directory)
             backup = run(
                 [
@@ -456,7 +459,7 @@ def _open_postgis(
 def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
     found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
-    with starting(NAME, parent=_postgresql.in_memory()) as watchdog:
+    with starting(NAME, parent=_memory.in_memory()) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 import roadmap_progress
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import wait_until
-from roadmap_progress.servers import _ports, _postgresql, postgres, postgresql
+from roadmap_progress.servers import _memory, _ports, _postgresql, postgres, postgresql
 
 pytestmark = pytest.mark.server
 
@@ -211,18 +212,76 @@ def test_nothing_is_left_of_it_when_its_owner_is_ended(roomy, number):
             assert probe.connect_ex((postgres.HOST, port)) != 0
 
 
+@pytest.fixture
+def hanging(roomy):
+    """A PostgreSQL whose server never gets anywhere; what makes its template works."""
+    real = _postgresql.locate().path.resolve()
+    folder = Path(tempfile.mkdtemp(dir=roomy))
+    folder.chmod(0o755)
+    (folder / "initdb").symlink_to(real.with_name("initdb"))
+    script = folder / "postgres"
+    works = f'case "$1" in --version|--single) exec {real} "$@";; esac'
+    script.write_text(f"#!/bin/sh\n{works}\necho thinking\nexec sleep 600\n")
+    script.chmod(0o755)
+    yield script
+    shutil.rmtree(folder)
+
+
+def test_a_start_that_hangs_ends_at_its_deadline(hanging, roomy, monkeypatch):
+    monkeypatch.setenv(_postgresql.VARIABLE, str(hanging))
+    monkeypatch.setattr(tempfile, "tempdir", str(roomy))
+    before = set(roomy.iterdir())
+    with pytest.raises(ServerFailed, match=r"postgresql was not ready within 1 s; .*log:\nthinking"):
+        postgresql.start(timeout_s=1)
+    assert set(roomy.iterdir()) <= before
+
+
+STARTER = """
+import sys
+from roadmap_progress.servers import postgresql
+try:
+    postgresql.start()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_interrupt_in_the_middle_of_start_leaves_nothing_though_the_owner_lives(hanging, roomy):
+    before = set(roomy.iterdir())
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(roomy), _postgresql.VARIABLE: str(hanging)},
+    ) as owner:
+        try:
+            below = psutil.Process(owner.pid).children
+            assert wait_until(lambda: "sleep" in {child.name() for child in below(recursive=True)}, timeout_s=120)
+            owner.send_signal(signal.SIGINT)
+            assert owner.stdout.readline() == "interrupted\n"
+            assert wait_until(lambda: not below(recursive=True), timeout_s=30)
+            assert set(roomy.iterdir()) <= before
+        finally:
+            owner.stdin.close()
+            owner.wait(30)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_nothing_is_left_of_one_in_memory_when_its_owner_is_ended(number):
-    if _postgresql.in_memory() is None and not any(map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))):
-        pytest.skip("this machine has no memory to spare in /dev/shm")
-    env = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
+def test_nothing_is_left_of_one_in_memory_when_its_owner_is_ended(number, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    if _memory.in_memory() is None:
+        pytest.skip("this machine has no gigabyte to spare in /dev/shm")
     code = OWNER.replace("pg.port, replica.port", "str(pg.data), str(replica.data)")
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as owner:
         assert owner.stdout.readline().startswith("postgresql: ")
         folders = [Path(data).parents[1] for data in json.loads(owner.stdout.readline())]
-        assert all(folder.parent == _postgresql.MEMORY and folder.is_dir() for folder in folders)
+        assert all(folder.parent == _memory.MEMORY and folder.is_dir() for folder in folders)
         owner.send_signal(number)
     assert wait_until(lambda: not any(folder.exists() for folder in folders), timeout_s=30)
 

@@ -32,6 +32,16 @@ class TestSystemPackages:
         monkeypatch.setattr(system, "LIST", listed)
         assert system.missing() == ["ghost"]
 
+    def test_a_file_like_the_one_that_is_named_stands_for_its_package(
+        self, system: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        listed = tmp_path / "apt.txt"
+        listed.write_text(f"maps  {tmp_path}/*/maps.control\nstars  {tmp_path}/*/stars.control\n")
+        (tmp_path / "15").mkdir()
+        (tmp_path / "15" / "maps.control").touch()
+        monkeypatch.setattr(system, "LIST", listed)
+        assert system.missing() == ["stars"]
+
     def test_a_plain_user_is_told_the_one_command(
         self,
         system: ModuleType,
