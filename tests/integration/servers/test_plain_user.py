@@ -13,6 +13,8 @@ import dnslib
 import pytest
 
 import roadmap_progress
+from roadmap_progress import servers
+from roadmap_progress.errors import ServerUnavailable
 from roadmap_progress.servers import _nginx
 
 pytestmark = pytest.mark.server
@@ -42,7 +44,16 @@ print(json.dumps([os.geteuid(), address, page, caches, source, left]))
 """
 
 
-def lesson(folder: Path, interpreter: str, user: int | None, nginx: str | None) -> list:
+START = """
+import json, os
+from roadmap_progress.servers import {kind}
+with {kind}() as one:
+    said = one.description
+print(json.dumps([os.geteuid(), said, os.listdir(os.environ["TMPDIR"])]))
+"""
+
+
+def lesson(folder: Path, interpreter: str, user: int | None, nginx: str | None = None, code: str = LESSON) -> list:
     """Run the lesson as this user, as the present one if None, with the least of an environment."""
     packages = [str(Path(module.__file__).parents[1]) for module in (roadmap_progress, dnslib)]
     env = {
@@ -54,7 +65,7 @@ def lesson(folder: Path, interpreter: str, user: int | None, nginx: str | None) 
     if nginx:
         env["ROADMAP_NGINX"] = nginx
     told = subprocess.run(
-        [interpreter, "-c", LESSON],
+        [interpreter, "-c", code],
         capture_output=True,
         text=True,
         timeout=100,
@@ -107,3 +118,16 @@ def test_the_whole_lesson_runs(user, folder, each_nginx):
     assert told_uid == (os.geteuid() if uid is None else uid)
     assert (address, page, caches, left) == ("192.0.2.25", "books", ["MISS", "HIT"], [])
     assert source == str(_nginx.locate().path)  # found, though PATH has no sbin
+
+
+@pytest.mark.parametrize("kind", ["openid_provider", "search", "prometheus", "browser", "container_engine"])
+def test_the_servers_of_later_sections_start_and_leave_nothing(user, folder, kind, missing):
+    try:
+        getattr(servers, kind).locate()
+    except ServerUnavailable as error:
+        missing(str(error))
+    uid, interpreter = user
+    told_uid, said, left = lesson(folder, interpreter, uid, code=START.format(kind=kind))
+    assert told_uid == (os.geteuid() if uid is None else uid)
+    assert left == []
+    assert ("rootless" in said) == (kind == "container_engine" and told_uid != 0)
