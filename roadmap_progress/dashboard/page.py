@@ -190,9 +190,10 @@ def _missing(servers: list[dict[str, Any]]) -> str:
     """What the notebook starts and this machine does not have, why, and what installs it."""
     return "".join(
         f'<div class="rdm-missing" role="note">{icon("warning")}<div>'
-        f"<strong>{escape(server['what'])} is missing on this machine.</strong> Cells that start it stop with an "
-        f"error; the others run. To install it: <code>{escape(server['command'])}</code> "
-        f'<span class="rdm-reason">({escape(server["reason"])})</span></div></div>'
+        f"<strong>{escape(server['what'])} is missing on this machine.</strong> "
+        f'<span class="rdm-reason">Why: {escape(server["reason"])}.</span> '
+        "Cells that start it stop with an error; the others run. To install it: "
+        f"<code>{escape(server['command'])}</code></div></div>"
         for server in servers
     )
 

@@ -13,6 +13,7 @@ import dnslib
 import pytest
 
 import roadmap_progress
+from roadmap_progress import servers
 from roadmap_progress.errors import ServerUnavailable
 from roadmap_progress.servers import _nginx, pgbouncer, postgresql, rabbitmq, redis_sentinel
 
@@ -79,6 +80,14 @@ with rabbitmq() as mq, mq.connect() as connection:
     channel.queue_declare("orders", passive=True)
     served = channel.basic_get("orders", auto_ack=True)[2].decode()
 print(json.dumps([os.geteuid(), served, os.listdir(os.environ["TMPDIR"])]))
+"""
+
+START = """
+import json, os
+from roadmap_progress.servers import {kind}
+with {kind}() as one:
+    said = one.description
+print(json.dumps([os.geteuid(), said, os.listdir(os.environ["TMPDIR"])]))
 """
 
 
@@ -175,3 +184,16 @@ def test_redis_with_sentinel(user, folder, missing):
 @pytest.mark.slow
 def test_rabbitmq(user, folder, missing):
     assert run_as(user, folder, [rabbitmq], missing, BROKER) == ["order 1", []]
+
+
+@pytest.mark.parametrize("kind", ["openid_provider", "search", "prometheus", "browser", "container_engine"])
+def test_the_servers_of_later_sections_start_and_leave_nothing(user, folder, kind, missing):
+    try:
+        getattr(servers, kind).locate()
+    except ServerUnavailable as error:
+        missing(str(error))
+    uid, interpreter = user
+    told_uid, said, left = lesson(folder, interpreter, uid, code=START.format(kind=kind))
+    assert told_uid == (os.geteuid() if uid is None else uid)
+    assert left == []
+    assert ("rootless" in said) == (kind == "container_engine" and told_uid != 0)
