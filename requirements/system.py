@@ -24,15 +24,22 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin",
 
 
 def read(text: str) -> dict[str, list[str]]:
-    """Packages and the commands that stand for them, from the text of apt.txt."""
+    """Packages and the commands or files that stand for them, from the text of apt.txt."""
     lines = (line.partition("#")[0].split() for line in text.splitlines())
     return {words[0]: words[1:] for words in lines if words}
 
 
 def missing() -> list[str]:
-    """The packages none of whose commands is on this machine."""
+    """The packages none of whose commands or files is on this machine."""
     packages = read(LIST.read_text(encoding="utf-8"))
-    return [name for name, commands in packages.items() if not any(shutil.which(c, path=SEARCH) for c in commands)]
+    return [name for name, signs in packages.items() if not any(map(is_here, signs))]
+
+
+def is_here(sign: str) -> bool:
+    """Whether there is this command, or a file like this."""
+    if sign.startswith("/"):
+        return any(Path("/").glob(sign.lstrip("/")))
+    return shutil.which(sign, path=SEARCH) is not None
 
 
 def command(packages: list[str]) -> str:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from roadmap_progress.marks import beside_answers, in_probe
 
-__all__ = ["beside_answers", "dashboard", "in_probe"]
+__all__ = ["beside_answers", "commit_graph", "dashboard", "in_probe"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the dashboard only when it is asked for: it brings the widgets' machinery with it."""
+    """Import only what is asked for: the dashboard brings the widgets' machinery with it."""
+    if name == "commit_graph":
+        from roadmap_progress.graphs import commit_graph
+
+        return commit_graph
     if name == "dashboard":
         from roadmap_progress.dashboard.widget import dashboard
 

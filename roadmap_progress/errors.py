@@ -10,6 +10,7 @@ RoadmapError                    everything this package raises on purpose
 ├── ServerError                 a server that the lessons talk to
 │   ├── ServerUnavailable       no binary, wheel or address for it; names the command that installs it
 │   └── ServerFailed            it did not get ready in time, or died; carries its last log lines
+├── GraphError                  a repository's commits cannot be read
 └── ClassroomError              the instructor's data: roster, dates, gradebook
 
 A learner's wrong answer is none of these: it is a `model.Outcome`.
@@ -20,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -68,11 +70,25 @@ class ServerError(RoadmapError):
 
 
 class ServerUnavailable(ServerError):
-    """There is no binary, wheel or address for a server; the text names the command that installs it."""
+    """There is no binary, wheel or address for a server; the text names the command that installs it.
+
+    Args:
+        text: all of it.
+        what: is not there, in a word: "nginx".
+        reasons: what was looked at, and why it was not taken.
+    """
+
+    def __init__(self, text: str, what: str = "", reasons: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.what, self.reasons = what, tuple(reasons)
 
 
 class ServerFailed(ServerError):
     """A server did not get ready within its deadline, or died; the text ends with its last log lines."""
+
+
+class GraphError(RoadmapError):
+    """A repository's commits cannot be read, or a revision is not there."""
 
 
 class ClassroomError(RoadmapError):

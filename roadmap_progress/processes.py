@@ -1,8 +1,9 @@
 """Start a process, see it ready, end it and everything it started.
 
-Two ways to have a process:
+Three ways to have a process:
 
 - `run(command, …)`: to completion, with a time limit; the result says how it went.
+- `run_between(command, …)`: what a server starts for a request; it talks to an open file or socket.
 - `Watchdog`: servers that go on beside this process and end with it, however it ends (`watchdog.py` says how).
 
 With `execution/` this is the only room that knows `subprocess` and `signal`.
@@ -140,6 +141,29 @@ def run(
         return Completed(words, process.returncode, _text(out), _text(err), timed_out, seconds)
 
 
+def run_between(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    source: int,
+    sink: int,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+) -> int:
+    """Run a command to its end that reads from one descriptor and writes to another.
+
+    It stays in this process's group, so that it ends with the server that runs it; what it says on stderr
+    goes to this process's. It may take as long as it likes.
+
+    Returns:
+        its exit code; minus the signal's number if a signal ended it.
+
+    Raises:
+        OSError: it could not be started at all.
+    """
+    with subprocess.Popen(list(command), stdin=source, stdout=sink, env=env, cwd=cwd) as process:
+        return process.wait()
+
+
 def kill_group(leader: int) -> None:
     """Kill every process of the group that this process leads; true on return: the signal is sent."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -196,19 +220,27 @@ class Watchdog:
     Args:
         name: a word for the directory's name.
         descriptors: sockets to hand on to the servers; each may be named in one `start`.
+        parent: the folder to make the directory in; the one for temporary files, if not given.
         timeout_s: the watchdog itself is up by then.
 
     Raises:
         ServerFailed: no directory can be made, or the watchdog did not come up.
     """
 
-    def __init__(self, name: str, *, descriptors: Sequence[int] = (), timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        descriptors: Sequence[int] = (),
+        parent: Path | None = None,
+        timeout_s: float = 15.0,
+    ) -> None:
         self.processes: dict[str, Process] = {}
         self._exit_codes: dict[str, int | None] = {}
         self._received = b""
         self._lock = threading.Lock()
         with interrupts_deferred():  # or Ctrl-C could come between its start and our knowing of it
-            self._state = _State(_start_watchdog(name, descriptors))
+            self._state = _State(_start_watchdog(name, descriptors, parent))
             self._finalizer = weakref.finalize(self, _close, self._state)
         os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self._state)))
         try:
@@ -390,11 +422,11 @@ class _State:
                 pipe.close()
 
 
-def _start_watchdog(name: str, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+def _start_watchdog(name: str, descriptors: Sequence[int], parent: Path | None) -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("watchdog.py")
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", script, tempfile.gettempdir(), name],
+            [sys.executable, "-I", "-S", script, parent or tempfile.gettempdir(), name],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -54,6 +54,19 @@ class Proof:
     solution_s: float
 
 
+@dataclass(frozen=True)
+class Solved:
+    """What came of one run of a solved notebook.
+
+    Attributes:
+        problems: words, empty where every check earned all its points.
+        seconds: wall-clock time, servers included.
+    """
+
+    problems: list[str]
+    seconds: float
+
+
 @dataclass
 class _Plan:
     """A notebook to run, and what to make of the result."""
@@ -81,10 +94,8 @@ def prove(root: Path, notebook: Notebook, *, say: Callable[[str], None] = print)
         SourceError: the notebook's built files are stale, or its source is wrong.
         ExecutionError: no kernel could be started.
     """
-    lesson, path = outline.sources(root, notebook)
-    if old := stale(root, notebook):
-        raise SourceError(path, None, old[0], f"`roadmap build {notebook.number}` before proving")
-    source = exercises.read(path)
+    lesson, _ = outline.sources(root, notebook)
+    source = _source(root, notebook)
     built = Built.of(root, notebook)
     prover = _Prover(source, notebooks.read(built.solutions), notebooks.read(built.exercises))
     plans = prover.plans()
@@ -98,6 +109,28 @@ def prove(root: Path, notebook: Notebook, *, say: Callable[[str], None] = print)
         {built.exercises.name: built.exercises.read_text(encoding="utf-8")},
     )
     return Proof(notebook, problems, len(plans), runs[0].seconds)
+
+
+def solve(root: Path, notebook: Notebook, *, times: int = 1) -> list[Solved]:
+    """Run the whole solved notebook so many times, one after the other.
+
+    Raises:
+        SourceError: the notebook's built files are stale, or its source is wrong.
+        ExecutionError: no process could be forked.
+    """
+    built = Built.of(root, notebook)
+    source = _source(root, notebook)
+    prover = _Prover(source, notebooks.read(built.solutions), notebooks.read(built.exercises))
+    plan = prover.plans()[0]
+    runs = prover.run([plan] * times, jobs=1)
+    return [Solved(list(plan.judge(run)), run.seconds) for run in runs]
+
+
+def _source(root: Path, notebook: Notebook) -> ExercisesSource:
+    _, path = outline.sources(root, notebook)
+    if old := stale(root, notebook):
+        raise SourceError(path, None, old[0], f"`roadmap build {notebook.number}` before proving")
+    return exercises.read(path)
 
 
 class _Prover:
@@ -120,18 +153,18 @@ class _Prover:
         plans += [self._without(topic) for topic in dict.fromkeys(self._topics())]
         return plans
 
-    def run(self, plans: list[_Plan]) -> list[Run]:
-        """All of them, as a class is graded."""
+    def run(self, plans: list[_Plan], *, jobs: int | None = None) -> list[Run]:
+        """All of them, as a class is graded, `jobs` (default: the number of cores) at a time."""
         made = [_notebook(plan.cells) for plan in plans]
         try:
             check_machine()
         except Unavailable:
-            return run_notebooks(made, timeout_s=CELL_TIMEOUT_S)
+            return run_notebooks(made, timeout_s=CELL_TIMEOUT_S, jobs=jobs)
         answers = [
             cell for cell in self._stubs.values() if cell.cell_type == "code" and cell.metadata.nbgrader.solution
         ]
         graded = names_of_answers((cell.source for cell in answers), (cell.source for cell in self._setup))
-        return run_forked(made, graded=graded, timeout_s=CELL_TIMEOUT_S)
+        return run_forked(made, graded=graded, timeout_s=CELL_TIMEOUT_S, jobs=jobs)
 
     def reasons(self) -> list[str]:
         """What only all runs together tell: whether each mistake has a reason of its own."""

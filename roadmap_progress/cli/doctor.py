@@ -28,6 +28,7 @@ class Diagnosis:
         path: of its program; "" for a library.
         problem: why it cannot be started; "" where it can.
         install: way of installing → the command, where it is missing.
+        stand_in: what it stands in for, where it is not the real one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Diagnosis:
     path: str = ""
     problem: str = ""
     install: dict[str, str] = field(default_factory=dict)
+    stand_in: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,17 +64,17 @@ def diagnose(notebooks: list[Notebook]) -> list[Diagnosis]:
     """Look for every server that there is a registry entry for, in its order."""
     from roadmap_progress.errors import ServerUnavailable
     from roadmap_progress.servers import REGISTRY
+    from roadmap_progress.servers._found import Source
     from roadmap_progress.servers._kind import load
+    from roadmap_progress.servers._survey import survey
 
     diagnoses = []
-    for name, module in REGISTRY.items():
-        kind = load(name, module)
+    for name, found in survey(REGISTRY).items():
+        kind = load(name, REGISTRY[name])
         unlocks = tuple(notebook.number for notebook in notebooks if name in notebook.servers)
         known = Diagnosis(name=name, summary=kind.summary, unlocks=unlocks)
-        try:
-            found = kind.locate()
-        except ServerUnavailable as error:
-            diagnoses.append(replace(known, problem=str(error), install=kind.install.commands()))
+        if isinstance(found, ServerUnavailable):
+            diagnoses.append(replace(known, problem=str(found), install=kind.install.commands()))
         else:
             diagnoses.append(
                 replace(
@@ -82,6 +84,7 @@ def diagnose(notebooks: list[Notebook]) -> list[Diagnosis]:
                     version=found.version,
                     source=found.source.value,
                     path=str(found.path or ""),
+                    stand_in=kind.stand_in if found.source is Source.WHEEL else "",
                 )
             )
     return diagnoses
@@ -115,8 +118,17 @@ def _table(diagnoses: list[Diagnosis], note: str) -> str:
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+    stand_ins = [diagnosis for diagnosis in diagnoses if diagnosis.stand_in]
+    lines += [""] if stand_ins else []
+    lines += [f"{diagnosis.name}: {diagnosis.stand_in}" for diagnosis in stand_ins]
     for problem in dict.fromkeys(diagnosis.problem for diagnosis in diagnoses if not diagnosis.found):
         missing = [diagnosis for diagnosis in diagnoses if diagnosis.problem == problem]
         lines += ["", *(f"{diagnosis.name}: {diagnosis.summary}" for diagnosis in missing)]
         lines += [textwrap.indent(problem, "  ")]
+    for way, what in (("sudo apt-get install -y ", "Debian and Ubuntu"), ("brew install ", "macOS")):
+        commands = [command for diagnosis in diagnoses for command in diagnosis.install.values()]
+        packages = dict.fromkeys(command.removeprefix(way) for command in commands if command.startswith(way))
+        plain = [words for words in packages if not words.startswith("--")]
+        if len(plain) > 1:
+            lines += ["", f"All of these on {what}: {way}{' '.join(plain)}"]
     return "\n".join(lines + (["", note] if note else []))

@@ -125,7 +125,7 @@ def _next(model: dict[str, Any]) -> str:
         '<section class="rdm-next" aria-label="What next"><div>'
         f'<p class="rdm-over">{"Go on with" if item["started"] else "Next"} · about {item["left"]}</p>'
         f'<h2><span class="rdm-number">{item["number"]}</span> {text(item["title"])}</h2>'
-        f'<p class="rdm-why">{text(item["why"])}</p></div>'
+        f'<p class="rdm-why">{text(item["why"])}</p>{_missing(item["missing"])}</div>'
         f'<p class="rdm-actions">{exercises + lesson if item["started"] else lesson + exercises}</p></section>'
     )
 
@@ -176,12 +176,24 @@ def _card(item: dict[str, Any]) -> str:
         f"{_chip(item['state'], item['label'])}</header>"
         f'{_bar(item["percent"], number)}<p class="rdm-about">{" · ".join(about)}</p>'
         + (f'<div class="rdm-needs"><span>Builds on</span><ul>{needs}</ul></div>' if needs else "")
+        + _missing(item["missing"])
         + f'<ul class="rdm-topics">{topics}</ul><p class="rdm-actions">'
         + _open(item, "lesson", "Lesson", strong=False)
         + _open(item, "exercises", "Exercises", strong=item["state"] in {"ready", "started"})
         + f'</p><details class="rdm-more" data-key="exercises-{number}"><summary>'
         f"{_number(len(item['exercises']), 'exercise')} one by one</summary>"
         f"<ol>{exercises}</ol></details></article>"
+    )
+
+
+def _missing(servers: list[dict[str, Any]]) -> str:
+    """What the notebook starts and this machine does not have, why, and what installs it."""
+    return "".join(
+        f'<div class="rdm-missing" role="note">{icon("warning")}<div>'
+        f"<strong>{escape(server['what'])} is missing on this machine.</strong> Cells that start it stop with an "
+        f"error; the others run. To install it: <code>{escape(server['command'])}</code> "
+        f'<span class="rdm-reason">({escape(server["reason"])})</span></div></div>'
+        for server in servers
     )
 
 

@@ -5,14 +5,16 @@ Trouble is never raised out of `refresh`: it becomes a notice on the page, and i
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from roadmap_progress import catalog
 from roadmap_progress.dashboard import page, view
-from roadmap_progress.dashboard.view import Copies, Facts, Notice
-from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, StoreError
+from roadmap_progress.dashboard.view import Copies, Facts, MissingServer, Notice
+from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
 from roadmap_progress.model import Event, EventSource, Outcome, Status
 from roadmap_progress.progress import summarize
 from roadmap_progress.store import Store, path_for
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from roadmap_progress.model import Notebook, Roadmap
     from roadmap_progress.progress import Progress
+
+LOOK_AGAIN_S = 30.0  # for a server that was missing, which may have been installed
 
 Signature = tuple[int, int, int] | None  # of a file: whether it is another one, or has another content
 
@@ -51,6 +55,7 @@ class Session:
         self._events: list[Event] = []
         self._last_row = 0
         self._copies: dict[Path, tuple[Signature, bool]] = {}
+        self._servers = Servers()
 
     def close(self) -> None:
         """Close the store."""
@@ -166,12 +171,14 @@ class Session:
         workspace = Workspace(self.root, self.roadmap.aliases)
         written = [item for item in self.roadmap.notebooks.values() if item.status is Status.READY]
         notices += self._unreadable_copies(workspace, written)
+        self._servers.want({name for item in written for name in item.servers})
         return Facts(
             Copies(
                 frozenset(item.number for item in written if workspace.lesson_path(item).exists()),
                 frozenset(item.number for item in written if workspace.exercises_path(item).exists()),
             ),
             tuple(notices),
+            self._servers.missing,
         )
 
     def _files_set_aside(self) -> Iterator[Notice]:
@@ -220,6 +227,55 @@ class Session:
                 readable = False
             self._copies[path] = known = (seen, readable)
         return known[1]
+
+
+class Servers:
+    """Which servers of the written notebooks are missing: looked for beside the page, which does not wait for it.
+
+    Attributes:
+        missing: as known so far; nothing before the first look has ended.
+    """
+
+    def __init__(self) -> None:
+        self.missing: tuple[MissingServer, ...] = ()
+        self._known: set[str] = set()
+        self._looked_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    def want(self, names: set[str]) -> None:
+        """See to it that these have been looked for; what was missing is looked for again after a while."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        news = names - self._known
+        again = {server.name for server in self.missing}
+        if again and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            news |= again
+        if news:
+            self._thread = threading.Thread(target=self._look, args=(news,), name="servers", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Until the present look has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _look(self, names: set[str]) -> None:
+        from roadmap_progress.servers import REGISTRY
+        from roadmap_progress.servers._kind import load
+        from roadmap_progress.servers._survey import survey
+
+        known = sorted(names & set(REGISTRY))  # a later course may name one that this version does not have
+        missing = [server for server in self.missing if server.name not in names]
+        try:
+            for name, outcome in survey(known).items():
+                if isinstance(outcome, ServerUnavailable):
+                    command = load(name, REGISTRY[name]).install.command()
+                    reason = "; ".join(outcome.reasons) or str(outcome)
+                    missing.append(MissingServer(name, outcome.what or name, reason, command))
+        finally:  # or it would be tried again at every look
+            self.missing = tuple(missing)
+            self._known |= names
+            self._looked_at = time.monotonic()
 
 
 def _signature(path: Path) -> Signature:

@@ -57,11 +57,29 @@ class Copies:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingServer:
+    """A server that lessons start and this machine does not have.
+
+    Attributes:
+        name: as lessons import it.
+        what: is missing, in a word: "nginx".
+        reason: why it cannot be started.
+        command: installs it on this machine.
+    """
+
+    name: str
+    what: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is true around the learner's progress."""
 
     copies: Copies = field(default_factory=Copies)
     notices: tuple[Notice, ...] = ()
+    missing: tuple[MissingServer, ...] = ()
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -81,9 +99,9 @@ def model(progress: Progress, facts: Facts) -> Model:
             "left": duration(sum(item.minutes_left for item in written)),
             "begun": progress.last_at is not None,
         },
-        "next": _next(progress),
+        "next": _next(progress, facts),
         "nothing": progress.why_nothing,
-        "sections": [_section(section, progress.notebooks, facts.copies) for section in progress.sections],
+        "sections": [_section(section, progress.notebooks, facts) for section in progress.sections],
         "unknown": progress.unknown,
     }
 
@@ -133,7 +151,7 @@ def duration(minutes: int) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
-def _next(progress: Progress) -> Model | None:
+def _next(progress: Progress, facts: Facts) -> Model | None:
     if progress.next is None:
         return None
     item = progress.notebooks[progress.next.notebook]
@@ -147,10 +165,11 @@ def _next(progress: Progress) -> Model | None:
         "left": duration(item.minutes_left),
         "started": item.state is State.STARTED,
         "percent": percent(item.completion),
+        "missing": _missing(item, facts),
     }
 
 
-def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress], copies: Copies) -> Model:
+def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress], facts: Facts) -> Model:
     written = [item for item in section.notebooks if item.state is not State.PLANNED]
     return {
         "key": section.section.slug,
@@ -165,11 +184,11 @@ def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress
         "planned": len(section.notebooks) - len(written),
         "done": sum(item.state is State.DONE for item in written),
         "left": duration(section.minutes_left),
-        "notebooks": [_notebook(item, everything, copies) for item in section.notebooks],
+        "notebooks": [_notebook(item, everything, facts) for item in section.notebooks],
     }
 
 
-def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress], copies: Copies) -> Model:
+def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress], facts: Facts) -> Model:
     notebook = item.notebook
     return {
         "number": notebook.number,
@@ -187,9 +206,16 @@ def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress]
         "requires": [_requirement(everything[number]) for number in notebook.requires],
         "exercises": [_exercise(exercise) for exercise in item.exercises],
         "exercises_done": item.exercises_done,
-        "has_lesson": notebook.number in copies.lessons,
-        "has_exercises": notebook.number in copies.exercises,
+        "has_lesson": notebook.number in facts.copies.lessons,
+        "has_exercises": notebook.number in facts.copies.exercises,
+        "missing": _missing(item, facts),
     }
+
+
+def _missing(item: NotebookProgress, facts: Facts) -> list[Model]:
+    """The servers that a notebook starts and this machine lacks; two that one command installs are told once."""
+    found = {server.what: server for server in facts.missing if server.name in item.notebook.servers}
+    return [{"what": server.what, "reason": server.reason, "command": server.command} for server in found.values()]
 
 
 def _requirement(item: NotebookProgress) -> Model:

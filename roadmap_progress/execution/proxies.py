@@ -284,7 +284,7 @@ class Reach:
             kept = [root, *kept] if not any(issubclass(parent, root) for parent in kept) else kept
         elif not kept:
             kept = [root]
-        body: dict[str, Any] = {"__slots__": (), "__doc__": about["doc"], "__module__": str(about["module"])}
+        body: dict[str, Any] = {"__slots__": (), "__doc__": _Doc(about["doc"]), "__module__": str(about["module"])}
         body["__qualname__"] = str(about["qualname"])
         if not about["error"]:
             for method in {*about["methods"], *ALWAYS}:
@@ -296,8 +296,7 @@ class Reach:
                 body["__hash__"] = None
             real = library_class(*about["library"]) if about["library"] else None
             if real is not None:
-                # a function's own text and module, not those of the class "function"
-                body["__doc__"] = property(lambda self: _reach(self).ask("getattr", self, "__doc__"))
+                # a function's own module, not that of the class "function"
                 body["__module__"] = property(lambda self: _reach(self).ask("getattr", self, "__module__"))
             claimed = real or self._ours(about)
             if claimed is not None and claimed is not types.CoroutineType:  # asyncio would step that from outside
@@ -402,6 +401,18 @@ class _StandInClass(type):
 
     def __contains__(cls, item: Any) -> bool:
         return _reach_of_class(cls).ask("contains", cls, item) is True
+
+
+class _Doc:
+    """`__doc__` of a stand-in class and of its objects, which may have one of their own (functools.wraps)."""
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text
+
+    def __get__(self, stand_in: Any, kind: type) -> Any:
+        if stand_in is None or issubclass(kind, BaseException):
+            return self._text
+        return _reach(stand_in).ask("getattr", stand_in, "__doc__")
 
 
 class _StandIn(metaclass=_StandInClass):

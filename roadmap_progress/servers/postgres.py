@@ -8,6 +8,7 @@
     replica = pg.replica()                 # a streaming replica
     replica.wait_until_caught_up()
     replica.promote()
+    with postgis() as pg: …                # one that has PostGIS, created in its first database
 
 It listens on 127.0.0.1 alone and asks for a password, which is part of the URL. `fsync` is off: what is committed
 survives the end of the server (`pg.kill()` and `pg.restart()` show it), not the end of the machine.
@@ -24,18 +25,18 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from roadmap_progress.errors import ServerFailed
-from roadmap_progress.processes import StopLimits, kill_group, run, tail, wait_until
+from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers import _postgresql
-from roadmap_progress.servers._kind import Server, ServerKind, starting
+from roadmap_progress.servers._kind import ServerKind, starting
+from roadmap_progress.servers._ports import HOST, PortServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import psycopg
@@ -43,12 +44,10 @@ if TYPE_CHECKING:
     from roadmap_progress.processes import User, Watchdog
     from roadmap_progress.servers._found import Found
 
-HOST = "127.0.0.1"
 NAME = "postgresql"
 URL_VARIABLE = "ROADMAP_POSTGRESQL_URL"
 ROLE_VARIABLE = "ROADMAP_POSTGRESQL_ROLE"  # "owner": as when graded, see `start`
 TIMEOUT_S = 30.0
-PORTS_TRIED = 5
 LIMITS = StopLimits(ask_s=5.0, terminate_s=1.0, kill_s=2.0)  # ask: SIGINT, PostgreSQL's fast shutdown
 SETTINGS = {
     "listen_addresses": HOST,
@@ -62,6 +61,7 @@ SETTINGS = {
 REQUIRES_AUTH = 160_000  # the libpq that knows require_auth
 ADMIN = "postgres"
 POWERS = ("pg_checkpoint", "pg_create_subscription")  # of an owner of databases, where the version has them
+SPARING = {"min_wal_size": "32MB", "max_wal_size": "128MB"}  # in memory: not a gigabyte of what is written twice
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -73,6 +73,7 @@ class Address:
     """
 
     url: str
+    found: Found
     owner: str | None = None  # of fresh databases; whoever makes them, if None
 
     @property
@@ -108,6 +109,26 @@ class Address:
                 with connection:
                     connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def require(self, *extensions: str, url: str | None = None) -> None:
+        """Create extensions, such as "pg_trgm" or "postgis", in a database, unless they are there.
+
+        Args:
+            extensions: their names.
+            url: of the database; the first one, if not given.
+
+        Raises:
+            ServerUnavailable: this server has no such extension; it names the command that installs it.
+        """
+        import psycopg
+        from psycopg import sql
+
+        available = self.extensions()
+        for name in extensions:
+            if name not in available:
+                raise _postgresql.installs(name).unavailable(name, [f"{self.found} cannot load it"])
+            with psycopg.connect(url or self.url) as connection:
+                connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(name)))
+
     def extensions(self) -> list[str]:
         """The names of the extensions that this server could load, such as "pg_trgm" or "postgis"."""
         with self.connect() as connection:
@@ -115,7 +136,7 @@ class Address:
         return [name for (name,) in rows]
 
 
-class PostgreSQL(Server, Address):
+class PostgreSQL(PortServer, Address):
     """A PostgreSQL server that was started here.
 
     Attributes:
@@ -125,6 +146,9 @@ class PostgreSQL(Server, Address):
         password: theirs.
         data: its data directory.
     """
+
+    name = NAME
+    insists = True  # processes of before may still hold its shared memory
 
     def __init__(
         self,
@@ -137,14 +161,13 @@ class PostgreSQL(Server, Address):
         settings: Mapping[str, str],
         timeout_s: float,
     ) -> None:
-        super().__init__(watchdog, found, "")
-        self.host, self.user, self.password = HOST, _postgresql.USER, password
+        super().__init__(watchdog, found, timeout_s=timeout_s)
+        self.user, self.password = _postgresql.USER, password
         self.data = data
         self._account = user
-        self._settings = {**SETTINGS, **settings}
-        self._timeout_s = timeout_s
+        sparing = SPARING if data.is_relative_to(_postgresql.MEMORY) else {}
+        self._settings = {**SETTINGS, **sparing, **settings}
         self._admin: tuple[str, str] | None = None  # another superuser and their password
-        self.port = 0
         self._start()
 
     @property
@@ -164,29 +187,6 @@ class PostgreSQL(Server, Address):
         """Of the database `bookshop`, with user and password."""
         return f"postgresql://{self.user}:{quote(self.password)}@{self.host}:{self.port}/{_postgresql.DATABASE}"
 
-    @property
-    def pid(self) -> int:
-        """The number of its first process, the postmaster."""
-        return self._watchdog.processes[NAME].pid
-
-    def log(self, lines: int = 20) -> str:
-        """The last lines of its log."""
-        return tail(self._watchdog.processes[NAME].log, lines)
-
-    def restart(self) -> None:
-        """Stop it, if it runs, and start it again with the same data on the same port; true on return: ready.
-
-        Raises:
-            ServerFailed: it did not come up in time.
-        """
-        self._watchdog.stop(NAME)
-        self._start()
-
-    def kill(self) -> None:
-        """Kill its first process, as a crash would; the others notice and end. `restart()` then recovers."""
-        kill_group(self.pid)
-        wait_until(lambda: not self._watchdog.is_running(NAME), timeout_s=self._timeout_s)
-
     def replica(self, *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> Replica:
         """A server that streams every change of this one, from a base backup on.
 
@@ -200,7 +200,7 @@ class PostgreSQL(Server, Address):
             ServerFailed: the backup failed, or the replica did not come up in time.
         """
         slot = f"replica_{secrets.token_hex(4)}"
-        with starting("postgresql-replica") as watchdog:
+        with starting("postgresql-replica", parent=_postgresql.in_memory()) as watchdog:
             folder = _postgresql.open_to(self._account, watchdog.directory)
             backup = run(
                 [
@@ -231,32 +231,19 @@ class PostgreSQL(Server, Address):
             )
         raise AssertionError("not reached")
 
-    def _start(self) -> None:
-        """Start it on its port, or on a free one if it has none yet."""
+    def _begin(self) -> None:
         assert self.found.path is not None  # noqa: S101 (a program has a path)
-        chosen = self.port
-        for attempt in range(PORTS_TRIED):
-            self.port = chosen or _free_port()
-            self._address = f"{self.host}:{self.port}"
-            settings = {**self._settings, "port": str(self.port)}
-            options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-            self._watchdog.start(
-                NAME,
-                [self.found.path, "-D", self.data, *options],
-                env=_postgresql.environment(),
-                ask="SIGINT",
-                limits=LIMITS,
-                user=self._account,
-            )
-            try:
-                self._watchdog.wait_ready(NAME, self._ready, timeout_s=self._timeout_s)
-            except ServerFailed:
-                # PostgreSQL cannot take a socket over, so another program may have been faster with the port;
-                # and after a crash, processes of before may for a moment still hold its shared memory.
-                if attempt + 1 == PORTS_TRIED or not (chosen or _taken(self.port)):
-                    raise
-            else:
-                return
+        settings = {**self._settings, "port": str(self.port)}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        self._watchdog.start(
+            NAME,
+            [self.found.path, "-D", self.data, *options],
+            env=_postgresql.environment(),
+            ask="SIGINT",
+            limits=LIMITS,
+            user=self._account,
+        )
+        self._watchdog.wait_ready(NAME, self._ready, timeout_s=self._timeout_s)
 
     def demote(self) -> None:
         """Take the user `bookshop` its superuser's powers; another one has them from now on, see `admin_url`."""
@@ -387,71 +374,102 @@ def locate() -> Found:
     Raises:
         ServerUnavailable: there is none, or the one named in the environment does not answer.
     """
+    return _locate()
+
+
+def locate_postgis() -> Found:
+    """The PostgreSQL that would be taken for PostGIS.
+
+    Raises:
+        ServerUnavailable: there is none that has it, or the one named in the environment does not answer.
+    """
+    return _locate("postgis")
+
+
+def _locate(*extensions: str) -> Found:
     url = os.environ.get(URL_VARIABLE)
     if not url:
-        return _postgresql.locate()
+        return _postgresql.locate(extensions)
     import psycopg
 
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             version = connection.info.parameter_status("server_version") or "?"
+            available = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
     except psycopg.Error as error:
         reasons = [f"{URL_VARIABLE} names a server that cannot be used: {str(error).strip()}"]
         raise _postgresql.INSTALL.unavailable("PostgreSQL", reasons) from error
+    for name in extensions:
+        if (name,) not in available:
+            reasons = [f"{URL_VARIABLE} names a server that cannot load it"]
+            raise _postgresql.installs(name).unavailable(name, reasons)
     return _postgresql.elsewhere(version.split()[0])
 
 
 def _open(
-    *, settings: Mapping[str, str] | None = None, superuser: bool = False, timeout_s: float = TIMEOUT_S
+    *,
+    settings: Mapping[str, str] | None = None,
+    extensions: Sequence[str] = (),
+    superuser: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> PostgreSQL | PostgreSQLElsewhere:
     """Start a fresh PostgreSQL.
 
     Args:
         settings: names and values for its postgresql.conf, such as {"wal_level": "logical"}.
+        extensions: to create in its first database, such as ["pgcrypto"]; a PostgreSQL that has them is taken.
         superuser: the user `bookshop` is one also when graded; in a kernel of one's own it always is.
         timeout_s: it answers by then; the first start of all also makes the template.
 
     Raises:
-        ServerUnavailable: there is no PostgreSQL.
+        ServerUnavailable: there is no PostgreSQL, or none with these extensions.
         ServerFailed: it did not accept its settings, or did not come up in time.
     """
-    if url := os.environ.get(URL_VARIABLE):
-        return PostgreSQLElsewhere(url)
-    found = _postgresql.locate()
+    url = os.environ.get(URL_VARIABLE)
+    server = PostgreSQLElsewhere(url) if url else _started(settings or {}, extensions, timeout_s)
+    try:
+        server.require(*extensions)  # before: an owner may not create all of them
+        if isinstance(server, PostgreSQL) and os.environ.get(ROLE_VARIABLE) == "owner" and not superuser:
+            server.demote()
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _open_postgis(
+    *, settings: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+) -> PostgreSQL | PostgreSQLElsewhere:
+    """Start a fresh PostgreSQL that has PostGIS, and create it in the first database.
+
+    Args:
+        settings: names and values for its postgresql.conf.
+        timeout_s: it answers by then.
+
+    Raises:
+        ServerUnavailable: there is no PostgreSQL with PostGIS.
+        ServerFailed: it did not accept its settings, or did not come up in time.
+    """
+    return _open(settings=settings, extensions=["postgis"], timeout_s=timeout_s)
+
+
+def _started(settings: Mapping[str, str], extensions: Sequence[str], timeout_s: float) -> PostgreSQL:
+    found = _postgresql.locate(extensions)
     user = _postgresql.unprivileged()
-    with starting(NAME) as watchdog:
+    with starting(NAME, parent=_postgresql.in_memory()) as watchdog:
         folder = _postgresql.open_to(user, watchdog.directory)
         prepared = _postgresql.template(found, user, folder)
         data = _postgresql.copy(prepared, folder)
-        server = PostgreSQL(
+        return PostgreSQL(
             found,
             watchdog,
             user=user,
             data=data,
             password=prepared.password,
-            settings=settings or {},
+            settings=settings,
             timeout_s=timeout_s,
         )
-        if os.environ.get(ROLE_VARIABLE) == "owner" and not superuser:
-            server.demote()
-        return server
     raise AssertionError("not reached")
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
 
 
 postgresql = ServerKind(
@@ -460,4 +478,11 @@ postgresql = ServerKind(
     locate,
     _postgresql.INSTALL,
     "PostgreSQL, with fresh databases and replicas",
+)
+postgis = ServerKind(
+    "postgis",
+    _open_postgis,
+    locate_postgis,
+    _postgresql.INSTALL_EXTENSION["postgis"],
+    "PostgreSQL with PostGIS: places, distances, areas",
 )

@@ -116,4 +116,6 @@ kafka = ServerKind(
     locate,
     INSTALL,
     "Kafka's protocol on a mock cluster of three brokers",
+    "a mock cluster of librdkafka's that stands in for Kafka: it forgets everything when it ends, and topics make "
+    f"themselves; {VARIABLE} names a real one",
 )

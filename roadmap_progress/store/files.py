@@ -50,7 +50,8 @@ def set_aside(path: Path) -> Path:
     while target.exists():
         number += 1
         target = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    for suffix in COMPANIONS:
+    # The file comes last: once it is gone, another process may begin a new one, with companions of its own.
+    for suffix in reversed(COMPANIONS):
         companion = path.with_name(path.name + suffix)
         if companion.exists():  # a stale -wal left behind would be taken for the new file's
             companion.rename(target.with_name(target.name + suffix))

@@ -67,11 +67,13 @@ def version(connection: sqlite3.Connection) -> int:
 
 def is_foreign(connection: sqlite3.Connection) -> bool:
     """Whether the file is a database of another program."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application == APPLICATION_ID:
-        return False
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    return bool(application or tables)
+    connection.execute("BEGIN")  # both looks see one state: another process may be making the tables just now
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    finally:
+        connection.rollback()
+    return application != APPLICATION_ID and bool(application or tables)
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:

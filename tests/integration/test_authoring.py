@@ -15,7 +15,7 @@ import pytest
 from roadmap_progress import catalog, notebooks
 from roadmap_progress.authoring import build, outline
 from roadmap_progress.authoring.dist import distribute
-from roadmap_progress.authoring.prove import prove
+from roadmap_progress.authoring.prove import prove, solve
 from roadmap_progress.errors import CatalogError, ClassroomError, ExecutionError, SourceError
 
 BUILT = ("course", "solutions", "exercises")
@@ -188,6 +188,15 @@ def test_what_does_not_hold_is_said(built: Path, exercises_file: Path, old: str,
         edit(exercises_file, 'expect("less(5, 3), further numbers", less(5, 3), 2)', "y = 2  # nothing is tested")
         words = "the untouched stub earns points for less_rest"
     assert any(words in problem for problem in proved(built))
+
+
+def test_a_solved_notebook_runs_as_often_as_asked(built: Path, exercises_file: Path) -> None:
+    notebook = outline.load(built).find("1.1")
+    assert [outcome.problems for outcome in solve(built, notebook, times=3)] == [[], [], []]
+    edit(exercises_file, "    return a + b  # the sum of both", "    return a - b  # the sum of both")
+    build.build(built, ["1.1"], say=lambda _: None)
+    [outcome] = solve(built, notebook)
+    assert any("the solved add_sum raises" in problem for problem in outcome.problems)
 
 
 def test_proving_a_stale_notebook_is_refused(built: Path, exercises_file: Path) -> None:

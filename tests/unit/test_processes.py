@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 
 import pytest
 
 from roadmap_progress.errors import ServerFailed
-from roadmap_progress.processes import Watchdog, interrupts_deferred, is_alive, run, tail, wait_until
+from roadmap_progress.processes import Watchdog, interrupts_deferred, is_alive, run, run_between, tail, wait_until
 
 PYTHON = sys.executable
 FORKS = pytest.mark.filterwarnings(
@@ -76,6 +77,29 @@ def test_run_does_not_wait_for_a_daemon_that_keeps_the_output_open():
 def test_run_of_a_missing_program_says_so():
     with pytest.raises(FileNotFoundError, match="no-such-program"):
         run(["no-such-program"], timeout_s=10)
+
+
+def test_run_between_connects_two_files_and_stays_in_the_group_of_who_asked(tmp_path):
+    code = "import os, sys; print(sys.stdin.read(), os.getpgid(0), os.environ['SAID'], end=''); sys.exit(3)"
+    with (tmp_path / "in").open("w+b") as source, (tmp_path / "out").open("w+b") as sink:
+        source.write(b"order 7")
+        source.seek(0)
+        command = [sys.executable, "-c", code]
+        assert (
+            run_between(command, source=source.fileno(), sink=sink.fileno(), env={"SAID": "paid"}, cwd=tmp_path)
+            == 3
+        )
+        sink.seek(0)
+        assert sink.read().decode() == f"order 7 {os.getpgid(0)} paid"
+
+
+def test_run_between_two_ends_of_a_socket():
+    here, there = socket.socketpair()
+    with here, there:
+        here.sendall(b"order 7\n")
+        here.shutdown(socket.SHUT_WR)
+        assert run_between(["cat"], source=there.fileno(), sink=there.fileno(), env={"PATH": os.defpath}) == 0
+        assert here.recv(100) == b"order 7\n"
 
 
 def test_bytes_that_are_no_text_do_not_break_the_output():

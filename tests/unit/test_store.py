@@ -383,6 +383,19 @@ def test_processes_that_begin_and_write_at_once_lose_nothing(path, local, damage
     assert len([aside for aside in path.parent.glob("*.corrupt-*") if "-wal" not in aside.name]) == damaged
 
 
+def test_a_file_is_set_aside_after_its_companions(path, monkeypatch):
+    """Between the two, another process could begin a new file, and lose its companions."""
+    path.parent.mkdir(parents=True)
+    for suffix in files.COMPANIONS:
+        path.with_name(path.name + suffix).write_text("damaged")
+    renamed = []
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda self, to: (renamed.append(self.name), rename(self, to))[1])
+    files.set_aside(path)
+    assert sorted(renamed) == sorted(path.name + suffix for suffix in files.COMPANIONS)
+    assert renamed[-1] == path.name
+
+
 def test_a_killed_process_loses_none_of_what_it_was_told_is_stored(path):
     process = writer(path, 0, 9_000)
     process.stdin.write("go\n")

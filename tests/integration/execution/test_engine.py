@@ -102,6 +102,10 @@ def traced(function):
         return function(*arguments, **named)
     return wrapper
 
+class Counted:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+
 def get(server):
     return server.answer(path="/")
 
@@ -184,6 +188,12 @@ def check(engine: Engine, source: str, *, operators: bool = False, answers: str 
             "text"
             return a
         assert (named.__name__, named.__doc__, named(3)) == ("named", "text", 3)
+        """,
+        """
+        @Counted
+        def named(a):
+            "text"
+        assert (named.__name__, named.__doc__, Counted.__doc__) == ("named", "text", None)
         """,
         """
         def stop():

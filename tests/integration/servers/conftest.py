@@ -19,7 +19,7 @@ from roadmap_progress.servers import _nginx
 IN_CI = os.environ.get("CI") == "true"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def missing():
     """A function to call for what is not there: fails in CI, skips elsewhere."""
     return _missing

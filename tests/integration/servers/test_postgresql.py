@@ -20,7 +20,7 @@ import pytest
 import roadmap_progress
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import wait_until
-from roadmap_progress.servers import _postgresql, postgres, postgresql
+from roadmap_progress.servers import _ports, _postgresql, postgres, postgresql
 
 pytestmark = pytest.mark.server
 
@@ -153,9 +153,9 @@ def test_a_setting_that_it_refuses_is_an_error_with_its_own_words(pg, roomy, mon
 def test_a_port_that_somebody_took_in_between_is_another_ports_chance(pg, roomy, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(roomy))
     with socket.create_server((postgres.HOST, 0)) as taken:
-        free = postgres._free_port
+        free = _ports.free_port
         ports = iter([taken.getsockname()[1]])
-        monkeypatch.setattr(postgres, "_free_port", lambda: next(ports, 0) or free())
+        monkeypatch.setattr(_ports, "free_port", lambda: next(ports, 0) or free())
         with postgresql() as server:
             assert server.port != taken.getsockname()[1]
             server.connect().close()
@@ -209,6 +209,22 @@ def test_nothing_is_left_of_it_when_its_owner_is_ended(roomy, number):
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex((postgres.HOST, port)) != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_nothing_is_left_of_one_in_memory_when_its_owner_is_ended(number):
+    if _postgresql.in_memory() is None and not any(map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))):
+        pytest.skip("this machine has no memory to spare in /dev/shm")
+    env = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
+    code = OWNER.replace("pg.port, replica.port", "str(pg.data), str(replica.data)")
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+    ) as owner:
+        assert owner.stdout.readline().startswith("postgresql: ")
+        folders = [Path(data).parents[1] for data in json.loads(owner.stdout.readline())]
+        assert all(folder.parent == _postgresql.MEMORY and folder.is_dir() for folder in folders)
+        owner.send_signal(number)
+    assert wait_until(lambda: not any(folder.exists() for folder in folders), timeout_s=30)
 
 
 LESSON = """

@@ -101,3 +101,55 @@ def test_a_server_added_to_the_registry_appears_by_itself(course, capsys, monkey
     monkeypatch.delitem(servers.REGISTRY, "dns_hierarchy")
     main(["doctor", "--json"])
     assert "dns_hierarchy" not in [row["name"] for row in json.loads(capsys.readouterr().out)]
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A machine with nothing but what pip has installed."""
+    from roadmap_progress.servers import _found, _postgresql, chromium
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.setattr(_found, "SERVER_FOLDERS", ())
+    monkeypatch.setattr(_postgresql, "_system_folders", list)
+    monkeypatch.setattr(chromium, "_folders", list)
+
+
+EMBEDDED = {
+    "dns_hierarchy",
+    "certificate_authority",
+    "web_server",
+    "postgresql",
+    "redis_server",
+    "mongodb",
+    "kafka",
+    "openid_provider",
+    "search",
+}
+
+
+def test_with_nothing_but_pip_it_says_what_works_embedded_and_the_command_for_each_other(course, bare, capsys):
+    assert main(["doctor", "--json"]) == 0  # what the one written notebook needs is there
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {name for name in EMBEDDED if not rows[name]["found"]} == set()
+    assert {rows[name]["source"] for name in EMBEDDED} == {"embedded, from a Python wheel"}
+    missing = {name: row for name, row in rows.items() if not row["found"]}
+    assert {"prometheus", "browser", "container_engine"} <= set(missing)
+    for row in missing.values():
+        assert row["problem"]
+        assert row["install"]
+    assert missing["prometheus"]["install"]["apt"] == "sudo apt-get install -y prometheus"
+    assert "MongoDB" in rows["mongodb"]["stand_in"]
+    assert "Kafka" in rows["kafka"]["stand_in"]
+    assert rows["postgresql"]["stand_in"] == ""
+
+
+def test_the_table_names_stand_ins_and_one_command_for_all_that_is_missing(course, bare, capsys):
+    main(["doctor"])
+    out = capsys.readouterr().out
+    assert "mongodb: a young server on MongoDB's storage engine that stands in for MongoDB" in out
+    assert "kafka: a mock cluster of librdkafka's that stands in for Kafka" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("All of these on Debian and Ubuntu: ")]
+    for package in ("prometheus", "chromium", "podman", "busybox-static"):
+        assert package in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -155,3 +156,22 @@ def test_results_for_unknown_exercises_are_mentioned(tree: Path) -> None:
     progress = summarize(catalog.load(tree), [], datetime.now(UTC))
     model = view.model(replace(progress, unknown=2), view.Facts())
     assert "2 recorded results belong to exercises" in page.parts(model)["foot"]
+
+
+def test_what_is_missing_is_said_in_words_beside_a_sign_and_nothing_of_it_is_markup(tree: Path) -> None:
+    loaded = catalog.load(tree)
+    notebook = replace(loaded.notebooks["1.1"], servers=("web_server",))
+    section = replace(loaded.sections[0], notebooks=(notebook, *loaded.sections[0].notebooks[1:]))
+    roadmap = replace(loaded, sections=(section,))
+    progress = summarize(roadmap, [], datetime.now(UTC))
+    missing = view.MissingServer("web_server", "nginx", "no nginx in <nowhere>", "sudo apt-get install -y nginx")
+    other = view.MissingServer("kafka", "Kafka", "none", "pip install it")
+    parts = page.parts(view.model(progress, view.Facts(missing=(missing, other))))
+    for key in ("next", "section-01-first"):
+        text = " ".join(" ".join(read(parts[key]).words).split())
+        assert "nginx is missing on this machine." in text
+        assert "no nginx in <nowhere>" in text
+        assert "sudo apt-get install -y nginx" in text
+        assert "Kafka" not in text
+        assert '<div class="rdm-missing" role="note"><svg' in parts[key]
+    assert "is missing" not in page.parts(view.model(progress, view.Facts()))["section-01-first"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from roadmap_progress import catalog
+from roadmap_progress.dashboard import session as session_module
 from roadmap_progress.dashboard.session import Session
 from roadmap_progress.errors import CatalogError, StoreError
 from roadmap_progress.model import Outcome
+from roadmap_progress.servers import _survey
 from roadmap_progress.store import path_for
 
 Record = Callable[..., None]
@@ -170,3 +173,72 @@ def test_two_sessions_of_one_course_see_the_same(tree: Path, session: Session, r
     assert points(session) == points(other) == 2
     assert session.parts() == other.parts()
     other.close()
+
+
+@pytest.fixture
+def serving(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The course, where the one written notebook starts nginx in two ways, and a server of later times."""
+    roadmap = json.loads((tree / catalog.FILE).read_text())
+    roadmap["sections"][0]["notebooks"][0]["servers"] = ["web_server", "http_cache", "of_the_future"]
+    (tree / catalog.FILE).write_text(json.dumps(roadmap))
+    monkeypatch.setattr(session_module, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setenv("ROADMAP_NGINX", "/nowhere/nginx")
+    return tree
+
+
+def card(session: Session) -> str:
+    session._servers.wait()
+    session.refresh()
+    return session.parts()["section-01-first"]
+
+
+def test_a_lesson_whose_server_is_missing_is_marked_once_with_reason_and_command(serving: Path) -> None:
+    session = Session(serving)
+    session.refresh()
+    html = card(session)
+    assert html.count("nginx is missing on this machine.") == 1
+    assert "/nowhere/nginx (named in the environment) cannot be executed" in html
+    assert session.facts.missing[0].command in html
+    assert "nginx is missing on this machine." in session.parts()["next"]
+    session._servers.wait()
+    session.close()
+
+
+def test_the_mark_goes_away_by_itself_once_the_server_is_there(
+    serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(serving)
+    session.refresh()
+    assert "is missing on this machine" in card(session)
+    program = serving / "nginx"
+    program.write_text("#!/bin/sh\necho nginx version: nginx/1.30.0 >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ROADMAP_NGINX", str(program))
+    session._servers.wait()  # a look that began before
+    session.refresh()  # begins another one
+    assert "is missing on this machine" not in card(session)
+    session.close()
+
+
+def test_the_page_opens_before_anything_was_looked_for(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_look = threading.Event()
+    real = _survey.survey
+
+    def slow(names: list[str]) -> object:
+        assert may_look.wait(60)
+        return real(names)
+
+    monkeypatch.setattr(_survey, "survey", slow)
+    session = Session(serving)
+    session.refresh()
+    assert "is missing" not in session.parts()["section-01-first"]
+    assert not session.refresh()  # and goes on as it is meanwhile
+    may_look.set()
+    assert "is missing on this machine" in card(session)
+    session._servers.wait()
+    session.close()
+
+
+def test_a_course_that_starts_no_server_looks_for_none(session: Session) -> None:
+    session.refresh()
+    assert session._servers._thread is None

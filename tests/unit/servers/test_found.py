@@ -110,3 +110,14 @@ def test_a_library_that_is_installed_is_found_with_its_version():
     found = find_library("pytest", "pytest", INSTALL)
     assert found == Found("pytest", pytest.__version__, Source.WHEEL)
     assert sys.executable not in str(found)
+
+
+def test_the_command_for_this_machine_is_the_one_of_its_own_package_manager(machine, monkeypatch):
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    assert INSTALL.command().endswith("-m pip install shop-wheel")
+    machine("bin", "1.12").with_name("brew").symlink_to(machine("bin", "1.12"))
+    assert INSTALL.command() == "brew install shop"
+    machine("bin", "1.12").with_name("apt-get").symlink_to(machine("bin", "1.12"))
+    assert INSTALL.command() == "sudo apt-get install -y shopd"
+    monkeypatch.setenv("CONDA_PREFIX", "/opt/conda")
+    assert INSTALL.command() == "conda install -c conda-forge shopd"
