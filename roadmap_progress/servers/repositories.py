@@ -304,4 +304,5 @@ git_remote = ServerKind(
     locate,
     INSTALL,
     "a git host: bare repositories over http and git://",
+    kept=False,
 )

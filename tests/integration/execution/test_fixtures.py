@@ -248,6 +248,27 @@ def test_kafka_is_kept_for_both(engine: Engine) -> None:
     assert [error(one) for one in done] == ["", "", ""]
 
 
+def test_a_pooler_and_a_watched_service_are_kept_for_both(engine: Engine) -> None:
+    """They are started in front of other servers, return those, and give records."""
+    setup = (
+        "import psycopg\nfrom roadmap_progress.servers import pgbouncer, postgresql, redis_sentinel\n"
+        "pg = postgresql.start()\npool = pgbouncer.start(pg, pool_mode='transaction')\nkv = redis_sentinel.start()"
+    )
+    use = (
+        "def one(url):\n    with psycopg.connect(url, prepare_threshold=None) as c:\n"
+        "        return c.execute('SELECT 1').fetchone()\n"
+        "def keep(value):\n    return kv.client().set('k', value)"
+    )
+    check = (
+        "assert one(pool.url) == (1,) and one(pool.url_for(pg.url)) == (1,)\n"
+        "assert [row for row in pool.show('databases') if row['name'] == 'bookshop'] or pool.show('pools')\n"
+        "assert keep('v') is True and kv.primary.client().get('k') == 'v'\n"
+        "lost = kv.primary\nlost.kill()\nassert kv.wait_for_failover(lost) != lost"
+    )
+    done = run(engine, ("locked", setup), ("answer", use), ("check", check))
+    assert [error(one) for one in done] == ["", "", ""]
+
+
 def test_a_cell_behind_a_crash_has_its_server_again(engine: Engine) -> None:
     done = run(
         engine,
