@@ -50,7 +50,7 @@ def kill_one(command: list[object], root: Path, within_s: float, chance: random.
             return ""
         main = psutil.Process(process.pid)
         family = main.children(recursive=True)
-        place = chance.randrange(-len(family) // 2, len(family))  # the writer more often than each other one
+        place = chance.randrange(-len(family) // 2 - 1, len(family))  # the writer more often than each other one
         victim = family[place] if place >= 0 else main
         kind = what(victim, main)
         with contextlib.suppress(psutil.NoSuchProcess):
