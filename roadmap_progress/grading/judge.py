@@ -14,13 +14,16 @@ from nbgrader.preprocessors import LimitOutput
 
 from roadmap_progress import notebooks
 from roadmap_progress.errors import NotebookError
-from roadmap_progress.execution.engine import Usage
+from roadmap_progress.execution.engine import TAMPERED, Usage
 from roadmap_progress.execution.forked import fill, step_of
 from roadmap_progress.grading.repair import repair
+from roadmap_progress.grading.safe import make_safe
 from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
 
 if TYPE_CHECKING:
-    from roadmap_progress.execution.engine import Engine
+    from collections.abc import Iterator
+
+    from roadmap_progress.execution.engine import Done, Engine
     from roadmap_progress.grading.assignment import Assignment, Source
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -77,8 +80,7 @@ def grade(
     done, usage = engine.run(steps, graded=source.graded_names, rebound=rebound, files=files, timeout_s=timeout_s)
     for cell, step in zip(code, done, strict=True):
         fill(cell, step)
-        if step.ended:
-            notes.append(f"{notebooks.grade_id(cell) or 'a cell of the student'} {step.ended}")
+        notes += _went_wrong(notebooks.grade_id(cell) or "a cell of the student", step)
     notebook.metadata.setdefault("language_info", NotebookNode(LANGUAGE_INFO))
     limited, _ = LimitOutput().preprocess(notebook, {})
     scores: dict[str, float | None] = {}
@@ -93,8 +95,16 @@ def grade(
         if utils.is_solution(cell) or utils.is_task(cell):
             untouched = cell.metadata.nbgrader.checksum == utils.compute_checksum(cell)
             comments[name] = "No response." if untouched and not utils.is_task(cell) else None
+    make_safe(limited)
     try:
         text = notebooks.dumps(limited)
     except NotebookError as error:
         return Graded("", failed=str(error))
     return Graded(text, scores, comments, notes, usage)
+
+
+def _went_wrong(name: str, step: Done) -> Iterator[str]:
+    if any(output.get("ename") == TAMPERED for output in step.outputs):
+        yield f"{name}: the answers changed what a check beside them stands on"
+    if step.ended:
+        yield f"{name} {step.ended}"

@@ -56,8 +56,8 @@ def pack(value: Any, refer: Callable[[Any], list[Any] | None], depth: int = 0) -
     if kind.__module__.startswith(_PACKAGE):
         if isinstance(value, Enum):
             return ["enum", kind.__module__, kind.__qualname__, value.value]
-        if dataclasses.is_dataclass(value) and (reference := refer(value)) is None:
-            parts = [pack(getattr(value, one.name), refer, depth + 1) for one in dataclasses.fields(value)]
+        if (fields := _fields(kind)) is not None and refer(value) is None:
+            parts = [pack(getattr(value, name), refer, depth + 1) for name in fields]
             return ["record", kind.__module__, kind.__qualname__, *parts]
     if (reference := refer(value)) is None:
         raise TypeError(f"a {kind.__name__} cannot be given to a server, or by one, when graded")
@@ -98,10 +98,17 @@ def _unpack(packed: Any, find: Callable[[list[Any]], Any], depth: int) -> Any:
         return checked_class(rest[0], rest[1], Enum)(rest[2])
     if tag == "record":
         kind = checked_class(rest[0], rest[1])
-        if not dataclasses.is_dataclass(kind):
+        if _fields(kind) is None:
             raise TypeError
         return kind(*(_unpack(part, find, depth + 1) for part in rest[2:]))
     return find(packed)
+
+
+def _fields(kind: type) -> list[str] | None:
+    """Of a dataclass or a named tuple; None of all others."""
+    if dataclasses.is_dataclass(kind):
+        return [one.name for one in dataclasses.fields(kind)]
+    return list(getattr(kind, "_fields", ())) if issubclass(kind, tuple) else None
 
 
 def checked_class(module: str, qualname: str, base: type = object) -> type:

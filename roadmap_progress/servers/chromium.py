@@ -306,4 +306,5 @@ browser = ServerKind(
     locate,
     INSTALL,
     "Chromium without a window, for Playwright and Selenium",
+    kept=False,
 )

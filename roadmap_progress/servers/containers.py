@@ -288,4 +288,5 @@ container_engine = ServerKind(
     locate,
     INSTALL,
     "Podman: images, containers and volumes",
+    kept=False,
 )

@@ -106,4 +106,5 @@ search = ServerKind(
     "full-text search: Tantivy, or an OpenSearch",
     "a library that stands in for OpenSearch: the same kind of index and ranking, without a server; "
     f"{VARIABLE} names a real one",
+    kept=False,
 )

@@ -150,6 +150,8 @@ class PostgreSQL(PortServer, Address):
         data: its data directory.
     """
 
+    for_checks = ("admin_url",)  # attributes that answers do not get when graded
+
     name = NAME
     insists = True  # processes of before may still hold its shared memory
 

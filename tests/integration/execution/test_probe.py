@@ -25,7 +25,7 @@ def read(path):
 @in_probe
 def git(repo, *arguments, expected=0):
     """What git says about a repository."""
-    done = subprocess.run(["git", "-C", repo, *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["git", "-C", repo, *arguments], capture_output=True, text=True, timeout=90)
     return done.returncode, done.stdout
 
 @in_probe
@@ -153,6 +153,7 @@ def test_a_call_without_end_costs_its_cell(engine: Engine) -> None:
 # --- a repository that turns git against whoever looks at it
 
 TRAP = r"""#!/bin/sh
+if [ "$(grep -c sprung /submission/loot.txt 2> /dev/null || true)" -ge 6 ]; then printf '/\0'; exit 0; fi
 {
   echo sprung "$0"
   tr '\0' ' ' < /proc/1/cmdline
@@ -239,10 +240,10 @@ assert shell("echo still").strip() == "still"
 """
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_a_hostile_repository_reaches_neither_checks_nor_the_next_call(engine: Engine) -> None:
     """Hooks, fsmonitor, filters, aliases, a promisor remote: they run, and find nothing."""
-    done = run(engine, ("answer", HOSTILE), ("check", LOOK), ("check", AFTER), timeout_s=100)
+    done = run(engine, ("answer", HOSTILE), ("check", LOOK), ("check", AFTER), timeout_s=200)
     assert [error(one) for one in done] == ["", "", "", ""]
 
 

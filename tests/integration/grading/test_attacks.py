@@ -1,42 +1,38 @@
 """Cheats and attacks, each handed in as an answer: none earns a point, learns a hidden check, or reaches outside.
 
-The victim is a small notebook whose check calls `total` and knows what comes back. An attack is an answer cell that
-never computes it.
+`tests/data/attacks.toml` has the victim and what is tried on it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from roadmap_progress.execution.engine import Engine
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.sandbox import Limits, Sandbox, check_machine
 from roadmap_progress.grading import judge
 from roadmap_progress.grading.assignment import Assignment, SourceCell, source_of
+from roadmap_progress.grading.safe import make_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = 74_219
-CHECK = f"""\
-expect(total([(1, 2)]), 2)
-### BEGIN HIDDEN TESTS
-zanzibar = {SECRET}
-expect(total([(1, zanzibar)]), zanzibar)
-expect(tuple(sorted(total_each([(2, 3), (1, 5)]))), (5, 6))
-### END HIDDEN TESTS
-"""
-SETUP = "def expect(got, wanted):\n    assert type(got) is type(wanted) and got == wanted, f'got {got!r}; expected {wanted!r}'"
-STUB = "def total(cart):\n    ...\n\ndef total_each(cart):\n    ..."
+CORPUS = tomllib.loads((Path(__file__).parents[2] / "data" / "attacks.toml").read_text(encoding="utf-8"))
+SECRET, CHECK, SETUP, STUB = (CORPUS["victim"][name] for name in ("secret", "check", "setup", "stub"))
+ATTACKS, LEAKS, HOGS, SHOWN = (CORPUS[name] for name in ("earn", "leak", "hog", "show"))
 
 
 def _cell(name: str, source: str, **about: object) -> SourceCell:
@@ -55,59 +51,6 @@ SOURCE = source_of(
     ),
 )
 ASSIGNMENT = Assignment("ps1", {"shop": SOURCE}, own=False)
-
-LIES = """
-class Yes:
-    def __eq__(self, other): return True
-    def __ne__(self, other): return False
-    def __hash__(self): return 0
-    def __bool__(self): return True
-"""
-
-ATTACKS = {
-    "equal to everything": LIES + "total = total_each = lambda cart: Yes()",
-    "an int that equals everything": "class N(int):\n    __eq__ = lambda s, o: True\n    __hash__ = int.__hash__\ntotal = lambda cart: N(2)",
-    "type() lies": LIES + "Yes.__class__ = property(lambda s: int)\ntotal = lambda cart: Yes()",
-    "own expect": "def expect(*_): pass\ntotal = total_each = lambda cart: 0",
-    "expect patched in globals": "import sys\nfor m in list(sys.modules.values()):\n    try: m.expect = lambda *a: None\n    except Exception: pass\n"
-    "globals()['expect'] = lambda *a: None\ntotal = lambda cart: 0",
-    "expect's code replaced": "expect.__code__ = (lambda got, wanted: None).__code__\ntotal = lambda cart: 0",
-    "builtins replaced": "import builtins\nbuiltins.type = lambda x: 1\nbuiltins.AssertionError = None\nbuiltins.__build_class__ = None\ntotal = lambda cart: 0",
-    "isinstance and sorted replaced": "import builtins\nbuiltins.sorted = lambda x: [5, 6]\ntotal = lambda cart: 2",
-    "assertion hook": "import sys\nsys.excepthook = lambda *a: None\nget_ipython().set_custom_exc((Exception,), lambda *a, **k: None)\ntotal = lambda cart: 0",
-    "ast transformer": "import ast\nclass T(ast.NodeTransformer):\n    def visit_Assert(self, n): return ast.Pass()\n"
-    "get_ipython().ast_transformers.append(T())\ntotal = lambda cart: 0",
-    "input transformer": "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass\\n'])\ntotal = lambda cart: 0",
-    "run_cell replaced": "type(get_ipython()).run_cell_async = lambda *a, **k: None\ntotal = lambda cart: 0",
-    "trace": "import sys\nsys.settrace(lambda f, e, a: f.f_locals.update(got=2) or None)\ntotal = lambda cart: 0",
-    "frames": "import sys\ndef total(cart):\n    f = sys._getframe()\n    while f:\n        f.f_locals.update(wanted=0, got=0)\n        f.f_globals['expect'] = lambda *a: None\n        f = f.f_back\n    return 0",
-    "garbage collector": "import gc\ndef total(cart):\n    for o in gc.get_objects():\n        if isinstance(o, dict) and 'expect' in o: o['expect'] = lambda *a: None\n    return 0",
-    "exit in the call": "import os\ndef total(cart): os._exit(0)",
-    "sys.exit in the call": "import sys\ndef total(cart): sys.exit(0)",
-    "SkipTest": "import unittest\ndef total(cart): raise unittest.SkipTest",
-    "KeyboardInterrupt": "def total(cart): raise KeyboardInterrupt",
-    "GeneratorExit": "def total(cart): raise GeneratorExit",
-    "CellTimeout": "from roadmap_progress.execution.shell import CellTimeout\ndef total(cart): raise CellTimeout",
-    "cancelled": "import asyncio\ndef total(cart): raise asyncio.CancelledError",
-    "print a float": "print('1.0')\ndef total(cart): print(4.0); return 4.0",
-    "module as tool": "import unittest.mock as expect\ntotal = lambda cart: 0",
-    "mock": "from unittest.mock import MagicMock\ntotal = total_each = MagicMock()\nexpect = MagicMock()",
-    "forged replies": """
-import os, json, struct
-def total(cart):
-    reply = json.dumps({"reply": {"value": ["int", "0x2"]}, "to": None}).encode()
-    for fd in range(3, 200):
-        for message in (reply, json.dumps({"outputs": [], "count": 1}).encode(), b'{"done": true}', b'{"ended": 0}'):
-            try: os.write(fd, struct.pack("<I", len(message)) + message)
-            except OSError: pass
-    return 0
-""",
-    "an endless message": "import os\ndef total(cart):\n    for fd in range(3, 200):\n        try: os.write(fd, b'\\xff' * 70)\n        except OSError: pass\n    return 0",
-    "deep reply": "def total(cart):\n    x = []\n    for _ in range(100000): x = [x]\n    return x",
-    "a reply of a gigabyte": "def total(cart): return 'x' * (400 << 20)",
-    "class with odd names": "import roadmap_progress\nclass E(Exception): pass\nE.__module__, E.__qualname__ = 'builtins', 'int'\ndef total(cart): raise E()",
-    "class that claims to be expect": "class expect(Exception): pass\ndef total(cart): raise expect()",
-}
 
 
 @pytest.fixture(scope="module")
@@ -144,15 +87,6 @@ def test_a_cheat_earns_nothing(engine: Engine, name: str) -> None:
     graded = hand_in(engine, ATTACKS[name])
     assert graded.failed is None
     assert graded.scores["check"] == 0
-
-
-LEAKS = {
-    "history": "def total(cart): print(In, Out, _ih, locals(), globals()); return 0",
-    "frames": "import sys, linecache\ndef total(cart):\n    f = sys._getframe()\n    while f: print(f.f_locals, f.f_code.co_consts); f = f.f_back\n    print(linecache.cache); return 0",
-    "files": "import os\ndef total(cart):\n    for d, _, fs in os.walk('/'):\n        if d.startswith(('/proc', '/usr', '/dev', '/sys')): continue\n        for f in fs:\n            try: t = open(os.path.join(d, f)).read()\n            except Exception: continue\n            if 'zanzi' + 'bar' in t: print('FOUND', d, f, t[:2000])\n    return 0",
-    "processes": "import os\ndef total(cart):\n    for p in os.listdir('/proc'):\n        if p.isdigit() and p != str(os.getpid()): print('zanzi' + 'bar', p)\n    return 0",
-    "the error's traceback": "def total(cart):\n    raise ValueError('x')",
-}
 
 
 @pytest.mark.parametrize("name", LEAKS)
@@ -259,17 +193,6 @@ def test_system_calls_that_an_escape_needs_are_refused(engine: Engine, call: str
         engine,
     )
     assert "RESULT -1 1" in said
-
-
-HOGS = {
-    "fork bomb": "import os, time\nn = 0\nwhile True:\n    try:\n        if os.fork() == 0: time.sleep(100)\n        n += 1\n    except OSError: break\nprint('FORKED', n)",
-    "threads": "import threading, time\nn = 0\ntry:\n    while True: threading.Thread(target=time.sleep, args=(100,), daemon=True).start(); n += 1\nexcept RuntimeError: print('STARTED', n)",
-    "memory": "x = []\ntry:\n    while True: x.append(bytearray(1 << 20))\nexcept MemoryError: n = len(x); del x; print('GOT', n)",
-    "disk": "n = 0\ntry:\n    while True:\n        open(f'f{n}', 'wb').write(bytes(1 << 20)); n += 1\nexcept OSError as error: print('WROTE', n, error)",
-    "output": "while True: print('x' * 10000)",
-    "descriptors": "f = []\ntry:\n    while True: f.append(open('/dev/null'))\nexcept OSError: n = len(f); f.clear(); print('OPENED', n)",
-    "inodes": "import os\nn = 0\ntry:\n    while True: os.mkdir(f'd{n}'); n += 1\nexcept OSError as error: print('MADE', n)",
-}
 
 
 @pytest.mark.parametrize("name", HOGS)
@@ -395,3 +318,42 @@ def total_each(cart): return cart
     told = "".join("".join(one.get("text", "")) for one in check["outputs"])
     assert "REACHED" not in told
     assert told.count("refused:") == 2
+
+
+ACTIVE = re.compile(
+    r"<(script|iframe|svg|img|object|embed)|\bon\w+\s*=\s*[\"'](?!.*&gt;)|<a[^>]*javascript:", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_nothing_that_a_student_shows_runs_in_the_browser_of_who_grades(engine: Engine, name: str) -> None:
+    """Neither where formgrader renders the notebook nor in nbgrader's feedback: both are nbconvert's HTML."""
+    graded = hand_in(engine, SHOWN[name], more=SHOWN[name])
+    assert graded.failed is None
+    notebook = nbformat.reads(graded.notebook, 4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for kind, text in output.get("data", {}).items():
+                assert kind in ("text/plain", "text/html", "text/markdown")
+                if kind != "text/plain":
+                    assert not ACTIVE.search(text), text
+        cell.source = ""  # code is shown as text
+    page, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    shown = re.sub(r"(?s)<style.*?</style>", "", page)
+    assert "<script>stolen" not in shown
+    assert not re.search(r"<(img|svg|iframe)[^>]*stolen", shown)
+
+
+def test_markdown_of_students_is_cleaned_and_that_of_the_course_is_not() -> None:
+    written = "Fine, a < b.\n\n<script>stolen()</script><b>bold</b>"
+    cells = [
+        new_markdown_cell(written, metadata={"nbgrader": {"grade_id": "x", "solution": True, "locked": False}}),
+        new_markdown_cell("a < b & c"),
+        new_markdown_cell(written, metadata={"nbgrader": {"grade_id": "y", "locked": True}}),
+    ]
+    notebook = new_notebook(cells=cells)
+    make_safe(notebook)
+    assert "<script" not in notebook.cells[0].source
+    assert "<b>bold</b>" in notebook.cells[0].source
+    assert notebook.cells[1].source == "a < b & c"
+    assert notebook.cells[2].source == written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -264,7 +265,9 @@ def test_unknown_names_are_refused_with_words(handed_in: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_at_any_moment_it_loses_nothing_and_leaves_nothing(handed_in: Path, tmp_path: Path) -> None:
+    """Its writer, its zygote, a worker's, a submission's process; benchmarks/kills.py does it 200 times."""
     whole = copy_of(handed_in, tmp_path / "whole")
     command = [str(BIN / "roadmap"), "grade", "ps1", "--course-dir"]
     began = time.monotonic()
@@ -272,14 +275,19 @@ def test_killed_at_any_moment_it_loses_nothing_and_leaves_nothing(handed_in: Pat
     full_s = time.monotonic() - began
     killed = copy_of(handed_in, tmp_path / "killed")
     chance = random.Random(3)
-    for _ in range(int(os.environ.get("ROADMAP_KILLS", "6"))):
+    for number in range(6):
         with subprocess.Popen(
             [*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as run:
             time.sleep(chance.uniform(0.3, 1.0) * full_s)
             family = psutil.Process(run.pid).children(recursive=True) if run.poll() is None else []
-            run.kill()  # does nothing to one that is through already
-        _, alive = psutil.wait_procs(family, timeout=10)
+            if number % 2 and family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    chance.choice(family).kill()
+                run.wait(300)  # it goes on without that process, or gives up with words
+            else:
+                run.kill()  # does nothing to one that is through already
+        _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
     assert rows(killed) == rows(whole)

@@ -27,6 +27,15 @@ def test_each_kind_knows_its_name_what_it_is_and_how_it_is_installed(name):
     assert kind.open.__doc__
 
 
+def test_each_that_lives_in_its_own_process_or_on_the_learners_disk_is_not_kept_elsewhere_when_graded():
+    """A folder of the learner's, a library, a program that the caller starts: of no use in another process."""
+    own = {name for name in servers.REGISTRY if not getattr(servers, name).kept}
+    assert own == {
+        *("dns_hierarchy", "certificate_authority", "web_server", "http_cache", "package_index"),
+        *("git_remote", "search", "browser", "container_engine"),
+    }
+
+
 def test_an_unknown_server_is_an_attribute_error_that_names_the_others():
     with pytest.raises(AttributeError, match=r"no attribute 'oracle'; there are .*web_server"):
         _ = servers.oracle
