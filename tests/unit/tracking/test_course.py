@@ -136,5 +136,5 @@ print(*sorted(name for name in set(sys.modules) - before if name.startswith(("ro
         cwd=tmp_path,
         env=environment,
     )
-    own = ["roadmap_progress", "roadmap_progress.marks", "roadmap_progress.tracking"]  # the second: a page of functions
+    own = ["roadmap_progress", "roadmap_progress.marks", "roadmap_progress.tracking"]  # marks: a page of functions
     assert done.stdout.split() == own
