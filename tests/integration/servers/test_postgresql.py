@@ -179,7 +179,8 @@ def test_two_that_make_the_template_at_once_share_one(roomy, monkeypatch, tmp_pa
 
 
 OWNER = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job in the background it would be ignored
 from roadmap_progress.servers import postgresql
 pg = postgresql.start()
 replica = pg.replica()
@@ -237,7 +238,8 @@ def test_a_start_that_hangs_ends_at_its_deadline(hanging, roomy, monkeypatch):
 
 
 STARTER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a job in the background it would be ignored
 from roadmap_progress.servers import postgresql
 try:
     postgresql.start()
@@ -264,8 +266,7 @@ def test_an_interrupt_in_the_middle_of_start_leaves_nothing_though_the_owner_liv
             assert wait_until(lambda: not below(recursive=True), timeout_s=30)
             assert set(roomy.iterdir()) <= before
         finally:
-            owner.stdin.close()
-            owner.wait(30)
+            owner.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -283,6 +284,10 @@ def test_nothing_is_left_of_one_in_memory_when_its_owner_is_ended(number, monkey
         folders = [Path(data).parents[1] for data in json.loads(owner.stdout.readline())]
         assert all(folder.parent == _memory.MEMORY and folder.is_dir() for folder in folders)
         owner.send_signal(number)
+        try:
+            owner.wait(60)
+        finally:
+            owner.kill()
     assert wait_until(lambda: not any(folder.exists() for folder in folders), timeout_s=30)
 
 
