@@ -117,26 +117,29 @@ def run(
     with _file() as source, _file() as out, _file() as err:
         source.write(stdin.encode())
         source.seek(0)
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=env,
-            stdin=source,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            user=user.uid if user else None,
-            group=user.gid if user else None,
-            extra_groups=[] if user else None,
-        )
-        timed_out = False
+        process, timed_out = None, False
         try:
+            with interrupts_deferred():  # or Ctrl-C could come when it runs, and is not known here yet
+                process = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    env=env,
+                    stdin=source,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                    user=user.uid if user else None,
+                    group=user.gid if user else None,
+                    extra_groups=[] if user else None,
+                )
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:  # also when we are interrupted
-            kill_group(process.pid)
-            process.wait()
+            if process is not None:
+                kill_group(process.pid)
+                process.wait()
+        assert process is not None  # noqa: S101 (else it could not be started, and that was raised)
         seconds = time.monotonic() - started
         return Completed(words, process.returncode, _text(out), _text(err), timed_out, seconds)
 

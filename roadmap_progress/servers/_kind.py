@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from roadmap_progress.errors import ServerFailed
-from roadmap_progress.processes import Watchdog
+from roadmap_progress.processes import Watchdog, interrupts_deferred
 from roadmap_progress.servers import _attached
 
 if TYPE_CHECKING:
@@ -104,17 +104,22 @@ def starting(name: str, *, descriptors: Sequence[int] = (), parent: Path | None 
     Raises:
         ServerFailed: its directory could not be made or written to.
     """
-    watchdog = Watchdog(name, descriptors=descriptors, parent=parent)
+    watchdog = None
     try:
+        with interrupts_deferred():  # or Ctrl-C could come when it runs, and is not known here yet
+            watchdog = Watchdog(name, descriptors=descriptors, parent=parent)
         yield watchdog
     except OSError as error:
+        if watchdog is None:
+            raise
         watchdog.close()
         raise ServerFailed(
             f"{name} could not be started in {watchdog.directory}: {error.strerror or error}; "
             "make room there, or set TMPDIR to a folder on another disk"
         ) from error
     except BaseException:  # also Ctrl-C
-        watchdog.close()
+        if watchdog is not None:
+            watchdog.close()
         raise
 
 
