@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Frame, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Frame, FrameLocator, Page, Playwright, expect
 
 from roadmap_progress import catalog
 from roadmap_progress.model import Event, EventSource, Outcome
@@ -83,7 +83,7 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """Debian's Chromium, without a word to anybody outside."""
     program = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if program is None:
@@ -91,13 +91,12 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with sync_playwright() as playwright:
-        options = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-        if os.geteuid() == 0 or os.environ.get("CI"):
-            options.append("--no-sandbox")  # Chromium has no sandbox for root, nor without user namespaces
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
+    options = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    if os.geteuid() == 0 or os.environ.get("CI"):
+        options.append("--no-sandbox")  # Chromium has no sandbox for root, nor without user namespaces
+    browser = playwright.chromium.launch(executable_path=program, args=options)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import sync_playwright
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
@@ -53,23 +52,21 @@ def running():
         yield one
 
 
-def test_playwright_fills_in_a_form_in_the_running_browser(running, shop):
-    with sync_playwright() as playwright:
-        tab = playwright.chromium.connect_over_cdp(running.cdp_url).new_context().new_page()
-        tab.goto(shop)
-        tab.get_by_label("Title").fill("Middlemarch")
-        tab.get_by_role("button", name="Add").click()
-        assert tab.get_by_role("listitem").all_inner_texts() == ["Middlemarch"]
+def test_playwright_fills_in_a_form_in_the_running_browser(running, shop, playwright):
+    tab = playwright.chromium.connect_over_cdp(running.cdp_url).new_context().new_page()
+    tab.goto(shop)
+    tab.get_by_label("Title").fill("Middlemarch")
+    tab.get_by_role("button", name="Add").click()
+    assert tab.get_by_role("listitem").all_inner_texts() == ["Middlemarch"]
 
 
-def test_playwright_launches_another_one_from_the_same_program(running, shop):
-    with sync_playwright() as playwright:
-        own = playwright.chromium.launch(**running.launch_options)
-        assert own.version == running.found.version
-        tab = own.new_page()
-        tab.goto(shop)
-        assert tab.title() == "Bookshop"
-        own.close()
+def test_playwright_launches_another_one_from_the_same_program(running, shop, playwright):
+    own = playwright.chromium.launch(**running.launch_options)
+    assert own.version == running.found.version
+    tab = own.new_page()
+    tab.goto(shop)
+    assert tab.title() == "Bookshop"
+    own.close()
 
 
 def test_selenium_fills_in_a_form(running, shop, missing):
@@ -88,9 +85,9 @@ def test_selenium_fills_in_a_form(running, shop, missing):
         driver.quit()
 
 
-def test_it_asks_nobody_but_the_page_for_anything(shop, tmp_path):
+def test_it_asks_nobody_but_the_page_for_anything(shop, tmp_path, playwright):
     log = tmp_path / "net.json"
-    with browser(arguments=[f"--log-net-log={log}"]) as one, sync_playwright() as playwright:
+    with browser(arguments=[f"--log-net-log={log}"]) as one:
         tab = playwright.chromium.connect_over_cdp(one.cdp_url).new_context().new_page()
         tab.goto(shop)
         tab.wait_for_timeout(5000)  # what it would do by itself begins a few seconds after its start
@@ -103,9 +100,9 @@ def test_it_asks_nobody_but_the_page_for_anything(shop, tmp_path):
     assert not [more for kind, more in events if kind in ("UDP_BYTES_SENT", "HOST_RESOLVER_SYSTEM_TASK")]
 
 
-def test_names_of_ones_own_lead_here(shop):
+def test_names_of_ones_own_lead_here(shop, playwright):
     rule = f"MAP bookshop.example 127.0.0.1:{shop.rpartition(':')[2]}"
-    with browser(arguments=[f"--host-resolver-rules={rule}"]) as one, sync_playwright() as playwright:
+    with browser(arguments=[f"--host-resolver-rules={rule}"]) as one:
         tab = playwright.chromium.connect_over_cdp(one.cdp_url).new_context().new_page()
         tab.goto("http://bookshop.example/")
         assert tab.title() == "Bookshop"
