@@ -140,7 +140,11 @@ def _ids(roadmap: Roadmap) -> Iterator[tuple[str, str]]:
         yield from ((topic.id, f"a topic of {notebook.number}") for topic in notebook.topics)
         for exercise in notebook.exercises:
             yield f"exercise {exercise.id}", f"an exercise of {notebook.number}"
-            yield from ((check.id, f"a check of {notebook.number}") for check in exercise.checks)
+            checks = [check.id for check in exercise.checks]
+            yield from ((name, f"a check of {notebook.number}") for name in checks)
+            answers = (answer.id for answer in exercise.answers)
+            # An essay is both.
+            yield from ((name, f"an answer of {notebook.number}") for name in answers if name not in checks)
 
 
 def _reject_bad_prerequisites(roadmap: Roadmap) -> None:

@@ -6,6 +6,7 @@ RoadmapError                    everything this package raises on purpose
 ├── NotebookError               a notebook cannot be read, or is not what it should be
 ├── WorkspaceError              the learner's copies: cannot make, find or replace one
 ├── StoreError                  the progress file cannot be read or written
+├── PassportError               a file to restore is no passport, or a newer version wrote it
 ├── ExecutionError              a notebook could not be run at all (a failing cell is no such error)
 ├── ServerError                 a server that the lessons talk to
 │   ├── ServerUnavailable       no binary, wheel or address for it; names the command that installs it
@@ -59,6 +60,10 @@ class WorkspaceError(RoadmapError):
 
 class StoreError(RoadmapError):
     """The progress file cannot be read or written."""
+
+
+class PassportError(RoadmapError):
+    """A file to restore is no passport, or a newer version of the course wrote it."""
 
 
 class ExecutionError(RoadmapError):

@@ -23,6 +23,7 @@ COMMANDS = {
     "dist": "make the tree that a graded class gets: no sources, no solutions, no hidden checks",
     "check": "grade your own copy of a notebook's exercises",
     "status": "show your progress in the terminal",
+    "passport": "carry your progress and your answers from one machine to another",
     "doctor": "show which servers this machine can run, and how to install the others",
     "grade": "grade what a class handed in, in parallel and shut in",
     "classroom": "set up a class: roster, due dates, gradebook",

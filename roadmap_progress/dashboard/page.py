@@ -38,6 +38,7 @@ def parts(model: dict[str, Any]) -> dict[str, str]:
         "notices": notices(model["notices"]),
         "next": _next(model),
         **{f"section-{section['key']}": _section(section) for section in model["sections"]},
+        "passport": _passport(model["passport"]),
         "foot": _foot(model),
     }
 
@@ -247,6 +248,40 @@ def _bar(percent: int, name: str) -> str:
         f'aria-valuenow="{percent}" aria-label="{name}: share of the points">'
         f'<i style="width:{percent}%"></i></span>'
     )
+
+
+def _passport(about: dict[str, Any]) -> str:
+    """Saving and restoring; without our JavaScript, the command that does the same."""
+    unsaved, saved = about["unsaved"], about["saved"]
+    if unsaved:
+        level = "warning" if about["forgets"] else "note"
+        words = f"<strong>Not saved since {_time(unsaved)}.</strong> "
+        if about["forgets"]:
+            words += "This machine is thrown away when you leave it: save your passport before you go. "
+    else:
+        level, words = "done", "<strong>All that you did is saved.</strong> " if saved else ""
+    words += f"Saved last: {_time(saved)}." if saved else "No passport was saved on this machine yet."
+    return (
+        f'<section class="rdm-passport" data-level="{level}" aria-labelledby="rdm-passport"><div>'
+        f'<h2 id="rdm-passport">Your passport</h2><p>One file with your progress and your answers, for another '
+        f"machine or for safety. Restoring adds to what is here; nothing is overwritten.</p>"
+        f'<p class="rdm-about" role="status">{icon(level)}<span>{words}</span></p></div>'
+        f'<div class="rdm-live"><p class="rdm-actions">{_button("save", "Save", "your passport")}'
+        f'{_button("restore", "Restore…", "a passport")}</p><p class="rdm-about">or drop the file on this page</p>'
+        '</div><p class="rdm-plain rdm-about">In a terminal: '
+        "<code>roadmap passport save</code>, <code>roadmap passport restore FILE</code></p></section>"
+    )
+
+
+def _button(name: str, label: str, what: str) -> str:
+    return (
+        f'<button type="button" data-{name} data-key="passport-{name}">{label}'
+        f'<span class="rdm-hidden"> {what}</span></button>'
+    )
+
+
+def _time(moment: dict[str, Any]) -> str:
+    return f'<time datetime="{escape(moment["iso"])}">{escape(moment["words"])}</time>'
 
 
 def _foot(model: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Trouble is never raised out of `refresh`: it becomes a notice on the page, and i
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -13,12 +14,12 @@ from uuid import uuid4
 
 from roadmap_progress import catalog
 from roadmap_progress.dashboard import page, view
-from roadmap_progress.dashboard.view import Copies, Facts, MissingServer, Notice
+from roadmap_progress.dashboard.view import Copies, Facts, Keeping, MissingServer, Notice
 from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
 from roadmap_progress.model import Event, EventSource, Outcome, Status
 from roadmap_progress.progress import summarize
 from roadmap_progress.store import Store, path_for
-from roadmap_progress.workspace import Workspace, cells
+from roadmap_progress.workspace import CopyState, Workspace, cells, passport, passports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from roadmap_progress.model import Notebook, Roadmap
     from roadmap_progress.progress import Progress
+    from roadmap_progress.workspace.passports import Restored
 
+BINDER = ("BINDER_SERVICE_HOST", "BINDER_REF_URL", "BINDER_LAUNCH_HOST")  # set on the machines that it makes
 LOOK_AGAIN_S = 30.0  # for a server that was missing, which may have been installed
 
 Signature = tuple[int, int, int] | None  # of a file: whether it is another one, or has another content
@@ -55,6 +58,7 @@ class Session:
         self._events: list[Event] = []
         self._last_row = 0
         self._copies: dict[Path, tuple[Signature, bool]] = {}
+        self._edited: dict[Path, tuple[Signature, bool]] = {}
         self._servers = Servers()
 
     def close(self) -> None:
@@ -125,6 +129,34 @@ class Session:
             )
         )
 
+    def save_passport(self) -> tuple[str, bytes, list[str]]:
+        """A name for the file, its content, and in sentences what is not in it.
+
+        Raises:
+            RoadmapError: the course or the progress cannot be read.
+        """
+        root, roadmap, store = self._all()
+        now = self._clock()
+        data, problems = passports.save(root, roadmap, store, now)
+        passports.mark_saved(root, now)
+        return passports.file_name(now), data, problems
+
+    def restore_passport(self, data: bytes) -> Restored:
+        """Put what a passport holds into the course.
+
+        Raises:
+            RoadmapError: it is no passport, or nothing of it can be stored.
+        """
+        root, roadmap, store = self._all()
+        return passports.restore(passport.load(data), root, roadmap, store)
+
+    def _all(self) -> tuple[Path, Roadmap, Store]:
+        if self.root is None or self.roadmap is None:
+            raise CatalogError("the course's roadmap cannot be read; see the message at the top of the page")
+        if self._store is None:
+            raise StoreError("the progress file cannot be written; see the message at the top of the page")
+        return self.root, self.roadmap, self._store
+
     def _read_roadmap(self) -> None:
         try:
             if self.root is None:
@@ -179,7 +211,29 @@ class Session:
             ),
             tuple(notices),
             self._servers.missing,
+            self._keeping(workspace, written),
         )
+
+    def _keeping(self, workspace: Workspace, written: list[Notebook]) -> Keeping:
+        saved = passports.last_saved(workspace.root)
+        times = [passports.unsaved_since(self._events, saved)]
+        times += [self._edited_at(workspace, notebook, saved) for notebook in written]
+        forgets = any(name in os.environ for name in BINDER)
+        return Keeping(saved, min((time for time in times if time), default=None), forgets)
+
+    def _edited_at(self, workspace: Workspace, notebook: Notebook, saved: datetime | None) -> datetime | None:
+        """When a copy was changed last, if that is not saved; it is read only when it has changed."""
+        path = workspace.exercises_path(notebook)
+        seen = _signature(path)
+        if seen is None:
+            return None
+        time = datetime.fromtimestamp(seen[1] / 1e9, UTC)
+        if saved and time <= saved:
+            return None
+        known = self._edited.get(path)
+        if known is None or known[0] != seen:
+            self._edited[path] = known = (seen, workspace.status(notebook) is CopyState.EDITED)
+        return time if known[1] else None
 
     def _files_set_aside(self) -> Iterator[Notice]:
         """Progress files that another process (a notebook's kernel) set aside since this page was opened."""

@@ -13,6 +13,7 @@ from roadmap_progress.progress import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from roadmap_progress.progress import (
         CheckProgress,
@@ -74,12 +75,28 @@ class MissingServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a passport holds of the learner's work.
+
+    Attributes:
+        saved: when one was saved last; None for never, or not known.
+        unsaved_since: the first work that it does not hold; None where all is saved.
+        forgets: this machine is thrown away after use (Binder).
+    """
+
+    saved: datetime | None = None
+    unsaved_since: datetime | None = None
+    forgets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is true around the learner's progress."""
 
     copies: Copies = field(default_factory=Copies)
     notices: tuple[Notice, ...] = ()
     missing: tuple[MissingServer, ...] = ()
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -103,6 +120,7 @@ def model(progress: Progress, facts: Facts) -> Model:
         "nothing": progress.why_nothing,
         "sections": [_section(section, progress.notebooks, facts) for section in progress.sections],
         "unknown": progress.unknown,
+        "passport": passport(facts.keeping),
     }
 
 
@@ -117,6 +135,22 @@ def notices(found: tuple[Notice, ...]) -> list[Model]:
         }
         for item in found
     ]
+
+
+def passport(keeping: Keeping) -> Model:
+    """What to say about the passport: times are UTC, for the page to show in the reader's own."""
+    return {
+        "saved": moment(keeping.saved),
+        "unsaved": moment(keeping.unsaved_since),
+        "forgets": keeping.forgets,
+    }
+
+
+def moment(time: datetime | None) -> Model | None:
+    """A time for a program, and for a reader whose browser tells no time zone."""
+    if time is None:
+        return None
+    return {"iso": time.isoformat(timespec="seconds"), "words": f"{time:%d %B %Y, %H:%M} UTC".lstrip("0")}
 
 
 def changes(before: Progress, after: Progress) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
@@ -12,6 +12,9 @@ import traitlets
 from roadmap_progress.dashboard import page, view
 from roadmap_progress.dashboard.session import Session
 from roadmap_progress.errors import RoadmapError
+
+if TYPE_CHECKING:
+    from roadmap_progress.workspace.passports import Restored
 
 STATIC = Path(__file__).parent / "static"
 POLL_S = 0.2  # a learner's passed check shows within half a second
@@ -59,9 +62,10 @@ class Dashboard(anywidget.AnyWidget):
             self.update(thorough=count % LOOK_AROUND == 0)
         self._session.close()
 
-    def _answer(self, _: object, content: dict[str, Any], __: object) -> None:
+    def _answer(self, _: object, content: dict[str, Any], buffers: list[Any] | None) -> None:
         """Do what a click asks for, and reply to it by its number."""
         reply = {"to": content.get("request")}
+        attached = None
         try:
             match content:
                 case {"type": "open", "notebook": str(number), "kind": "lesson" | "exercises" as kind}:
@@ -70,12 +74,18 @@ class Dashboard(anywidget.AnyWidget):
                 case {"type": "assess", "check": str(check_id)}:
                     self._session.assess(check_id)
                     reply |= {"type": "done"}
+                case {"type": "save"}:
+                    name, attached, problems = self._session.save_passport()
+                    reply |= {"type": "saved", "name": name, "problems": problems}
+                case {"type": "restore"}:
+                    data = bytes(buffers[0]) if buffers else b""
+                    reply |= {"type": "restored", **_told(self._session.restore_passport(data))}
                 case _:
                     return
         except RoadmapError as error:
             text = str(error)
             reply |= {"type": "refused", "text": text[:1].upper() + text[1:] + "."}
-        self.send(reply)
+        self.send(reply, None if attached is None else [attached])
         self.update(thorough=True)
 
     def _server_path(self, copy: Path, content: dict[str, Any]) -> str | None:
@@ -98,6 +108,16 @@ class Dashboard(anywidget.AnyWidget):
             "text/plain": "The course's dashboard",
             "text/html": page.whole(dict(self.parts)),
         }, metadata
+
+
+def _told(restored: Restored) -> dict[str, Any]:
+    """What came of restoring, in words."""
+    results = "one result" if restored.events == 1 else f"{restored.events} results"
+    answers = "one answer" if restored.answers == 1 else f"{restored.answers} answers and cells"
+    return {
+        "text": f"{results} and {answers} of yours that were not here before.",
+        "problems": list(restored.problems),
+    }
 
 
 def dashboard() -> Dashboard:

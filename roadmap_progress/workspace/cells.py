@@ -79,6 +79,16 @@ def answers(content: Content) -> dict[str, str]:
     return found
 
 
+def attachments(content: Content) -> dict[str, dict[str, Any]]:
+    """The pictures of each answer that has some, by its grade id."""
+    found: dict[str, dict[str, Any]] = {}
+    for cell in content["cells"]:
+        pictures = cell.get("attachments")
+        if is_answer(cell) and (name := grade_id(cell)) and isinstance(pictures, dict) and pictures:
+            found.setdefault(name, pictures)
+    return found
+
+
 def given(content: Content) -> dict[str, str]:
     """The text of each cell that nbgrader knows and the learner does not fill in, by its grade id."""
     return {name: source(cell) for cell in content["cells"] if not is_answer(cell) and (name := grade_id(cell))}
@@ -106,29 +116,37 @@ def carry_over(old: Content, base: Content | None, new: Content, aliases: Mappin
         for name, text in answers(old).items()
         if text.strip() != before.get(name if base else aliases.get(name, name), "").strip()
     }
+    pictures = {aliases.get(name, name): found for name, found in attachments(old).items()}
     content = copy.deepcopy(new)
     carried = []
     for cell in content["cells"]:
         name = grade_id(cell)
         if is_answer(cell) and name in mine:
             cell["source"] = mine[name].splitlines(keepends=True)
+            if name in pictures and cell["cell_type"] != "code":
+                cell["attachments"] = copy.deepcopy(pictures[name])
             carried.append(name)
     _carry_extra_cells(old, base, content, aliases)
     return Carried(content, tuple(carried), tuple(name for name in mine if name not in carried))
 
 
 def _carry_extra_cells(old: Content, base: Content | None, content: Content, aliases: Mapping[str, str]) -> None:
-    """Put the cells that the learner added behind the cell that they stood behind, else at the end."""
+    """Put the cells that the learner added behind the cell that they stood behind, else at the end.
+
+    Those at the top stay there.
+    """
     known = {cell.get("id") for cell in (base or content)["cells"]}
     taken = {cell.get("id") for cell in content["cells"]}
     seen: set[str] = set()
     previous: Cell | None = None
+    top = True
     for cell in old["cells"]:
         name = grade_id(cell)
         doubled = bool(name) and name in seen
         seen.add(name)
         if not (doubled or _is_extra(cell, known, has_base=base is not None)):
             previous = _same(content, cell, aliases) or previous
+            top = False
             continue
         added = copy.deepcopy(cell)
         added["metadata"] = {
@@ -137,7 +155,7 @@ def _carry_extra_cells(old: Content, base: Content | None, content: Content, ali
         if added.get("id") in taken:
             added["id"] = uuid4().hex[:8]
         taken.add(added.get("id"))
-        at = len(content["cells"])
+        at = 0 if top else len(content["cells"])
         if previous is not None:
             at = next(i for i, other in enumerate(content["cells"]) if other is previous) + 1
         content["cells"].insert(at, added)

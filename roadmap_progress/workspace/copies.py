@@ -12,18 +12,20 @@ because Jupyter opens no file in one.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from roadmap_progress.errors import NotebookError, WorkspaceError
 from roadmap_progress.model import Status
-from roadmap_progress.workspace import cells, disk
+from roadmap_progress.workspace import carrying, cells, disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from roadmap_progress.model import Notebook
+    from roadmap_progress.workspace.passport import Work
 
 LESSONS = "lessons"
 
@@ -52,6 +54,25 @@ class Update:
     kept: Path
     answers: tuple[str, ...]
     left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of a passport's work came into a copy.
+
+    Attributes:
+        answers: grade ids of the answers that were put in.
+        extras: how many cells of the learner's own were put in.
+        differing: grade ids of answers that the copy had, too, and not the same; it kept its own.
+        left: grade ids of answers that the course has no place for any more.
+        aside: where the passport's version is, if some of it is not in the copy.
+    """
+
+    answers: tuple[str, ...]
+    extras: int
+    differing: tuple[str, ...]
+    left: tuple[str, ...]
+    aside: Path | None
 
 
 class Workspace:
@@ -181,6 +202,61 @@ class Workspace:
         target = self.lesson_path(notebook)
         self._renew(f"lesson {notebook.number}", data, target, self._base(LESSONS, notebook))
         return target
+
+    def work(self, notebook: Notebook) -> Work | None:
+        """What the learner made of the exercises, for a passport; None where that is nothing.
+
+        Raises:
+            WorkspaceError: the copy cannot be read.
+        """
+        target = self.exercises_path(notebook)
+        if not target.exists():
+            return None
+        mine = self._readable(target)
+        base = _read(self._base(notebook.section, notebook)) or _read(self._released(notebook))
+        return carrying.work_of(notebook.number, mine, base) if base else None
+
+    def take(self, notebook: Notebook, work: Work) -> Taken:
+        """Put the work of a passport into the copy of the exercises, which is made where there is none.
+
+        What the learner has here stays: where both have an answer to the same question, the passport's is kept in
+        a file of its own beside the earlier copies.
+
+        Raises:
+            WorkspaceError: the copy cannot be read or written; then it is as it was.
+        """
+        target = self.exercises(notebook)
+        mine = self._readable(target)
+        released = cells.parse(self._course_file(notebook, self._released(notebook)))
+        base = _read(self._base(notebook.section, notebook)) or released
+        joined = carrying.join(work, mine, base, self._aliases)
+        with disk.explained(f"putting your answers into the exercises {notebook.number}"):
+            aside = None
+            if joined.differing or joined.left:
+                aside = self._set_beside(
+                    notebook, cells.render(carrying.alone(work, released, self._aliases).content)
+                )
+            if joined.content != mine:
+                if self.status(notebook) is CopyState.EDITED:
+                    disk.keep(target, self._kept(notebook.section))
+                disk.replace(cells.render(joined.content), target, self._scratch)
+        return Taken(joined.answers, joined.extras, joined.differing, joined.left, aside)
+
+    def _set_beside(self, notebook: Notebook, data: bytes) -> Path:
+        """A file of its own beside the earlier copies; the same content is not kept twice."""
+        for old in self._kept(notebook.section).glob(f"{notebook.stem}.*-passport.ipynb"):
+            if old.read_bytes() == data:
+                return old
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        number = 1
+        while not disk.place(
+            data,
+            path := self._kept(notebook.section)
+            / f"{notebook.stem}.{stamp}{'' if number == 1 else f'-{number:02}'}-passport.ipynb",
+            self._scratch,
+        ):
+            number += 1
+        return path
 
     def kept(self, notebook: Notebook) -> tuple[Path, ...]:
         """Earlier copies of the exercises, the newest first."""

@@ -41,6 +41,9 @@ function put(host, key, html, index) {
   const focused = part.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   part.innerHTML = html;
   part.html = html;
+  for (const el of part.querySelectorAll("time")) {
+    el.textContent = new Date(el.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  }
   if (first) return;
   for (const el of part.querySelectorAll("details[data-key]")) el.open = open.get(el.dataset.key) ?? el.open;
   for (const el of part.querySelectorAll("[data-points]")) {
@@ -160,20 +163,71 @@ function render({ model, el }) {
     complain("The dashboard does not answer.", text, reload);
   };
 
-  const ask = (message, done) => {
+  const tell = (title, text, problems) => {
+    trouble.innerHTML = '<div class="rdm-notice" role="status"><div><strong></strong> <span></span><ul></ul></div></div>';
+    trouble.firstChild.dataset.level = problems.length ? "warning" : "note";
+    trouble.querySelector("strong").textContent = title;
+    trouble.querySelector("span").textContent = text;
+    for (const problem of problems) {
+      trouble.querySelector("ul").append(Object.assign(document.createElement("li"), { textContent: problem }));
+    }
+    trouble.scrollIntoView({ block: "nearest" });
+  };
+
+  const ask = (message, done, buffers) => {
     const request = ++requests;
     const timer = window.setTimeout(() => {
       waiting.delete(request);
       done(null);
       silence();
     }, ANSWER_MS);
-    waiting.set(request, (reply) => {
+    waiting.set(request, (reply, attached) => {
       window.clearTimeout(timer);
       trouble.replaceChildren();
       if (reply.type === "refused") complain("That did not work.", reply.text);
-      done(reply.type === "refused" ? null : reply);
+      done(reply.type === "refused" ? null : reply, attached);
     });
-    model.send({ ...message, request, server_root: where.serverRoot, page: where.page });
+    model.send({ ...message, request, server_root: where.serverRoot, page: where.page }, undefined, buffers);
+  };
+
+  const savePassport = () => {
+    ask({ type: "save" }, (reply, attached) => {
+      if (!reply) return;
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob(attached, { type: "application/octet-stream" }));
+      link.download = reply.name;
+      root.append(link);
+      link.click();
+      link.remove();
+      window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      tell("Your passport:", `your browser saves it as ${reply.name}. Keep it where you find it again.`, reply.problems);
+    });
+  };
+
+  const restorePassport = async (file) => {
+    ask(
+      { type: "restore" },
+      (reply) => reply && tell("Restored:", reply.text, reply.problems),
+      [await file.arrayBuffer()],
+    );
+  };
+
+  const choosePassport = () => {
+    const input = Object.assign(document.createElement("input"), { type: "file", accept: ".passport" });
+    input.addEventListener("change", () => input.files[0] && restorePassport(input.files[0]));
+    input.click();
+  };
+
+  const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const hover = (event) => {
+    if (!carriesFile(event)) return;
+    event.preventDefault();
+    event.stopPropagation(); // JupyterLab would upload it
+  };
+  const drop = (event) => {
+    if (!carriesFile(event)) return;
+    hover(event);
+    if (event.dataTransfer.files[0]) restorePassport(event.dataTransfer.files[0]);
   };
 
   const open = (target, over) => {
@@ -193,11 +247,13 @@ function render({ model, el }) {
   };
 
   const act = (event) => {
-    const target = event.target.closest?.("[data-open], [data-start-over], [data-assess]");
+    const target = event.target.closest?.("[data-open], [data-start-over], [data-assess], [data-save], [data-restore]");
     if (!target || event.button > 1) return;
     event.preventDefault();
     event.stopPropagation();
-    if (target.dataset.assess) ask({ type: "assess", check: target.dataset.assess }, () => {});
+    if (target.dataset.save !== undefined) savePassport();
+    else if (target.dataset.restore !== undefined) choosePassport();
+    else if (target.dataset.assess) ask({ type: "assess", check: target.dataset.assess }, () => {});
     else open(target, target.dataset.startOver !== undefined);
   };
 
@@ -209,13 +265,15 @@ function render({ model, el }) {
   const say = () => {
     live.textContent = model.get("said");
   };
-  const hear = (reply) => {
-    waiting.get(reply.to)?.(reply);
+  const hear = (reply, attached) => {
+    waiting.get(reply.to)?.(reply, attached);
     waiting.delete(reply.to);
   };
 
   root.addEventListener("click", act);
   root.addEventListener("auxclick", act);
+  root.addEventListener("dragover", hover);
+  root.addEventListener("drop", drop);
   model.on("change:parts", draw);
   model.on("change:said", say);
   model.on("msg:custom", hear);

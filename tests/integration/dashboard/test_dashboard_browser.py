@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -309,6 +310,43 @@ def test_a_kernel_that_has_ended_is_told_and_the_page_can_be_loaded_again(
     inside.locator(".rdm-trouble .rdm-notice").wait_for(state="detached")
     inside.locator(".rdm-next").get_by_role("link", name="Read the lesson").click()
     expect(tabs(page)).to_have_count(2)
+
+
+@pytest.mark.parametrize("path", ["lab", VOILA])
+def test_a_passport_is_saved_with_a_click_and_restored_with_another(
+    lab: Any, open_page: Open, door: Door, tmp_path: Path, path: str
+) -> None:
+    lab.record(FIRST)
+    page = open_page(path)
+    inside = door(page)
+    part = inside.locator(".rdm-passport")
+    expect(part).to_contain_text("Not saved since")
+    with page.expect_download() as download:
+        inside.get_by_role("button", name="Save your passport").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    expect(part).to_contain_text("All that you did is saved.")
+    expect(inside.locator(".rdm-trouble")).to_contain_text(f"your browser saves it as {file.name}")
+    path_for(lab.root).unlink()  # as on a machine where nothing is
+    expect(inside.locator('[data-key="1.1"]')).to_contain_text(earned(lab, 0))
+    with page.expect_file_chooser() as chooser:
+        inside.get_by_role("button", name="Restore… a passport").click()
+    chooser.value.set_files(file)
+    expect(inside.locator('[data-key="1.1"]')).to_contain_text(earned(lab, 2))
+    expect(inside.locator(".rdm-trouble")).to_contain_text("one result and 0 answers and cells of yours")
+
+
+def test_a_file_that_is_dropped_is_restored_or_refused_in_words(lab: Any, open_page: Open, door: Door) -> None:
+    inside = door(open_page("lab"))
+    inside.locator(".rdm").evaluate(
+        """root => {
+          const carried = new DataTransfer();
+          carried.items.add(new File(["a picture"], "cat.passport"));
+          root.dispatchEvent(new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true}));
+        }"""
+    )
+    expect(inside.locator(".rdm-trouble")).to_contain_text("The file is no passport of this course")
+    assert not (lab.root / "cat.passport").exists()  # and JupyterLab did not take it for an upload
 
 
 def test_without_javascript_everything_can_be_read_and_opened_up(lab: Any, browser: Any) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from roadmap_progress import catalog
 from roadmap_progress.dashboard import session as session_module
+from roadmap_progress.dashboard import view
 from roadmap_progress.dashboard.session import Session
-from roadmap_progress.errors import CatalogError, StoreError
+from roadmap_progress.errors import CatalogError, PassportError, StoreError
 from roadmap_progress.model import Outcome
 from roadmap_progress.servers import _survey
 from roadmap_progress.store import path_for
+from roadmap_progress.workspace import passport
 
 Record = Callable[..., None]
 
@@ -242,3 +244,55 @@ def test_the_page_opens_before_anything_was_looked_for(serving: Path, monkeypatc
 def test_a_course_that_starts_no_server_looks_for_none(session: Session) -> None:
     session.refresh()
     assert session._servers._thread is None
+
+
+def test_what_no_passport_holds_is_told_until_it_is_saved(tree: Path, session: Session, record: Record) -> None:
+    assert session.facts.keeping == view.Keeping()
+    record("look_up")
+    session.refresh()
+    since = session.facts.keeping.unsaved_since
+    assert since is not None
+    assert "Not saved since" in session.parts()["passport"]
+    name, data, problems = session.save_passport()
+    assert (name.endswith(".passport"), problems) == (True, [])
+    session.refresh()
+    assert session.facts.keeping.unsaved_since is None
+    assert "All that you did is saved." in session.parts()["passport"]
+    assert passport.load(data).events[0].check_id == "look_up"
+
+
+def test_an_answer_that_was_written_after_the_passport_is_told(tree: Path, session: Session) -> None:
+    copy = session.copy("1.1", "exercises")
+    session.save_passport()
+    session.refresh()
+    assert session.facts.keeping.unsaved_since is None
+    cell = {"cell_type": "code", "metadata": {}, "source": "mine", "id": "a", "outputs": []}
+    copy.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    session.refresh()
+    assert session.facts.keeping.unsaved_since is not None
+
+
+@pytest.mark.parametrize("name", session_module.BINDER)
+def test_a_machine_that_forgets_is_said_to(
+    session: Session, record: Record, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    record("look_up")
+    session.refresh()
+    assert session.facts.keeping.forgets
+    assert "thrown away when you leave it" in session.parts()["passport"]
+
+
+def test_a_restored_passport_shows(session: Session, record: Record) -> None:
+    record("look_up")
+    session.refresh()
+    _, data, _ = session.save_passport()
+    assert session.root is not None
+    path_for(session.root).unlink()
+    session.refresh()
+    assert points(session) == 0
+    assert session.restore_passport(data).events == 1
+    session.refresh()
+    assert points(session) == 3
+    with pytest.raises(PassportError, match="no passport"):
+        session.restore_passport(b"a picture")
