@@ -49,6 +49,7 @@ def _course(model: dict[str, Any], *, everything: bool) -> list[str]:
         f"This week: {summary['week']} points. Left in what is written: {summary['left']}.",
         "",
         *_next(model),
+        *_review(model),
     ]
     for section in model["sections"]:
         head = f"{section['number']:>2}  {section['title']}"
@@ -73,6 +74,14 @@ def _next(model: dict[str, Any]) -> list[str]:
     if item is None:
         return [model["nothing"]]
     return [f"Next: {item['number']} {item['title']} (about {item['left']})", f"      {item['why']}"]
+
+
+def _review(model: dict[str, Any]) -> list[str]:
+    due = model["review"]["due"]
+    if not due:
+        return []
+    names = "; ".join(f"{item['number']} “{item['title']}”" for item in due)
+    return [f"Review of today: {names}"]
 
 
 def _line(item: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ def parts(model: dict[str, Any]) -> dict[str, str]:
         "head": _head(model),
         "notices": notices(model["notices"]),
         "next": _next(model),
+        "review": _review(model["review"]),
         **{f"section-{section['key']}": _section(section) for section in model["sections"]},
         "passport": _passport(model["passport"]),
         "foot": _foot(model),
@@ -128,6 +129,43 @@ def _next(model: dict[str, Any]) -> str:
         f'<h2><span class="rdm-number">{item["number"]}</span> {text(item["title"])}</h2>'
         f'<p class="rdm-why">{text(item["why"])}</p>{_missing(item["missing"])}</div>'
         f'<p class="rdm-actions">{exercises + lesson if item["started"] else lesson + exercises}</p></section>'
+    )
+
+
+def _review(about: dict[str, Any]) -> str:
+    """Today's five; nothing at all for who has nothing to review yet."""
+    if not (about["due"] or about["done"] or about["following"]):
+        return ""
+    if about["due"]:
+        words = f"{_number(len(about['due']), 'exercise')} due"
+        words += f", {about['done']} done" if about["done"] else ""
+        words += f"; {about['waiting']} more can wait until tomorrow" if about["waiting"] else ""
+    else:
+        words = f"All {about['done']} of today are done. " if about["done"] else "Nothing is due today. "
+        words += f"The next comes on {_time(about['following'])}." if about["following"] else ""
+    items = "".join(_due(item) for item in about["due"])
+    return (
+        '<section class="rdm-review" aria-labelledby="rdm-review"><h2 id="rdm-review">Review of today</h2>'
+        f'<p class="rdm-about">{words}</p>'
+        + (
+            "<p>An exercise comes back when it is about to be forgotten: solve it once more, on an empty cell.</p>"
+            f"<ol>{items}</ol>"
+            if items
+            else ""
+        )
+        + "</section>"
+    )
+
+
+def _due(item: dict[str, Any]) -> str:
+    why = "did not pass" if item["failed"] else f"passed; by now remembered with a chance of {item['recall']}%"
+    return (
+        f'<li data-state="{"failed" if item["failed"] else "changed"}">'
+        f'{icon("failed" if item["failed"] else "changed")}<span><span class="rdm-number">{item["number"]}</span> '
+        f"{text(item['title'])} <em>{_time(item['last'])}: {why}</em></span>"
+        f'<button type="button" class="rdm-live" data-review="{escape(item["exercise"])}" '
+        f'data-number="{item["number"]}" data-key="review-{escape(item["exercise"])}">Once more'
+        f'<span class="rdm-hidden">: {text(item["title"])}</span></button></li>'
     )
 
 

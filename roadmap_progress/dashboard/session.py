@@ -18,6 +18,7 @@ from roadmap_progress.dashboard.view import Copies, Facts, Keeping, MissingServe
 from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
 from roadmap_progress.model import Event, EventSource, Outcome, Status
 from roadmap_progress.progress import summarize
+from roadmap_progress.review import Today, today
 from roadmap_progress.store import Store, path_for
 from roadmap_progress.workspace import CopyState, Workspace, cells, passport, passports
 
@@ -35,6 +36,11 @@ LOOK_AGAIN_S = 30.0  # for a server that was missing, which may have been instal
 Signature = tuple[int, int, int] | None  # of a file: whether it is another one, or has another content
 
 
+def _now() -> datetime:
+    """Aware, in the zone of this machine: a day of review ends when the learner's does."""
+    return datetime.now(UTC).astimezone()
+
+
 class Session:
     """The course as the learner stands in it.
 
@@ -43,7 +49,9 @@ class Session:
         clock: the time now, aware.
     """
 
-    def __init__(self, start: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+    def __init__(
+        self, start: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    ):
         self._start, self._clock = start, clock
         self.root: Path | None = None
         self.roadmap: Roadmap | None = None
@@ -59,6 +67,7 @@ class Session:
         self._last_row = 0
         self._copies: dict[Path, tuple[Signature, bool]] = {}
         self._edited: dict[Path, tuple[Signature, bool]] = {}
+        self._today_of: tuple[tuple[int, int, datetime], Today] | None = None
         self._servers = Servers()
 
     def close(self) -> None:
@@ -103,6 +112,24 @@ class Session:
         if kind == "lesson":
             return workspace.start_over_lesson(notebook) if start_over else workspace.lesson(notebook)
         return workspace.start_over(notebook) if start_over else workspace.exercises(notebook)
+
+    def review(self, number: str, exercise_id: str) -> Path:
+        """A copy of one exercise, unanswered; today's, where there is one already.
+
+        Raises:
+            RoadmapError: there is no such exercise, or its copy cannot be made.
+        """
+        if self.root is None or self.roadmap is None:
+            raise CatalogError("the course's roadmap cannot be read, so nothing can be opened")
+        notebook = self.roadmap.find(number)
+        exercise = next((item for item in notebook.exercises if item.id == exercise_id), None)
+        if exercise is None:
+            raise CatalogError(f"{number} has no exercise {exercise_id!r}")
+        workspace = Workspace(self.root, self.roadmap.aliases)
+        seen = _signature(workspace.review_path(notebook, exercise))
+        now = self._clock()
+        of_today = seen is not None and datetime.fromtimestamp(seen[1] / 1e9, now.tzinfo).date() == now.date()
+        return workspace.review(notebook, exercise, fresh=not of_today)
 
     def assess(self, check_id: str) -> None:
         """Record that the learner held an essay against its rubric and found it good.
@@ -212,7 +239,16 @@ class Session:
             tuple(notices),
             self._servers.missing,
             self._keeping(workspace, written),
+            self._today(self.roadmap),
         )
+
+    def _today(self, roadmap: Roadmap) -> Today:
+        """What to review; reckoned anew when there is something new, and when a minute has passed."""
+        now = self._clock()
+        key = (id(roadmap), len(self._events), now.replace(second=0, microsecond=0))
+        if self._today_of is None or self._today_of[0] != key:
+            self._today_of = (key, today(roadmap, self._events, now))
+        return self._today_of[1]
 
     def _keeping(self, workspace: Workspace, written: list[Notebook]) -> Keeping:
         saved = passports.last_saved(workspace.root)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadmap_progress.model import Outcome
 from roadmap_progress.progress import State
+from roadmap_progress.review import Today
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +98,7 @@ class Facts:
     notices: tuple[Notice, ...] = ()
     missing: tuple[MissingServer, ...] = ()
     keeping: Keeping = field(default_factory=Keeping)
+    today: Today = field(default_factory=Today)
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -121,6 +123,7 @@ def model(progress: Progress, facts: Facts) -> Model:
         "sections": [_section(section, progress.notebooks, facts) for section in progress.sections],
         "unknown": progress.unknown,
         "passport": passport(facts.keeping),
+        "review": review(facts.today),
     }
 
 
@@ -135,6 +138,26 @@ def notices(found: tuple[Notice, ...]) -> list[Model]:
         }
         for item in found
     ]
+
+
+def review(today: Today) -> Model:
+    """What to do again today."""
+    return {
+        "due": [
+            {
+                "number": item.notebook.number,
+                "exercise": item.exercise.id,
+                "title": item.exercise.title,
+                "failed": item.failed,
+                "last": moment(item.last_at),
+                "recall": percent(item.recall),
+            }
+            for item in today.due
+        ],
+        "done": today.done,
+        "waiting": today.waiting,
+        "following": moment(today.following),
+    }
 
 
 def passport(keeping: Keeping) -> Model:

@@ -71,6 +71,9 @@ class Dashboard(anywidget.AnyWidget):
                 case {"type": "open", "notebook": str(number), "kind": "lesson" | "exercises" as kind}:
                     copy = self._session.copy(number, kind, start_over=content.get("over") is True)
                     reply |= {"type": "open", "path": self._server_path(copy, content), "file": str(copy)}
+                case {"type": "review", "notebook": str(number), "exercise": str(exercise)}:
+                    copy = self._session.review(number, exercise)
+                    reply |= {"type": "open", "path": self._server_path(copy, content), "file": str(copy)}
                 case {"type": "assess", "check": str(check_id)}:
                     self._session.assess(check_id)
                     reply |= {"type": "done"}

@@ -94,6 +94,33 @@ def given(content: Content) -> dict[str, str]:
     return {name: source(cell) for cell in content["cells"] if not is_answer(cell) and (name := grade_id(cell))}
 
 
+def only_exercise(content: Content, exercise: str, about: str) -> Content:
+    """A notebook with the setup cells and one exercise of another one.
+
+    Args:
+        about: the text that it begins with.
+
+    Raises:
+        NotebookError: there is no such exercise.
+    """
+    own = [index for index, cell in enumerate(content["cells"]) if _roadmap(cell).get("exercise") == exercise]
+    if not own:
+        raise NotebookError(f"it has no exercise {exercise!r}")
+    first = own[0]
+    while first > 0 and content["cells"][first - 1]["cell_type"] == "markdown":
+        first -= 1
+    setup = [cell for cell in content["cells"] if _roadmap(cell).get("role") == "setup"]
+    last = [cell for cell in content["cells"][first : own[-1] + 1] if cell not in setup]
+    made = {key: value for key, value in content.items() if key != "cells"}
+    head: Cell = {
+        "cell_type": "markdown",
+        "id": "once-more",
+        "metadata": {},
+        "source": about.splitlines(keepends=True),
+    }
+    return copy.deepcopy({"cells": [head, *setup, *last], **made})
+
+
 def texts(content: Content) -> list[tuple[str, str]]:
     """Type and text of every cell, in order: what makes two notebooks the same to a reader."""
     return [(cell["cell_type"], source(cell).strip()) for cell in content["cells"]]
@@ -182,6 +209,11 @@ def _same(content: Content, cell: Cell, aliases: Mapping[str, str]) -> Cell | No
 
 def _nbgrader(cell: Cell) -> dict[str, Any]:
     found = cell["metadata"].get("nbgrader")
+    return found if isinstance(found, dict) else {}
+
+
+def _roadmap(cell: Cell) -> dict[str, Any]:
+    found = cell["metadata"].get("roadmap")
     return found if isinstance(found, dict) else {}
 
 

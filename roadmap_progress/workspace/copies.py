@@ -2,6 +2,7 @@
 
 work/<section>/                  what nbgrader released for the section, all of it (its submit collects the folder)
 work/lessons/                    lessons
+work/review/<section>/           one exercise each, unanswered, to be done again
 work/kept/<section>/             copies that were started over or brought up to date, the UTC time in their names
 work/.roadmap/base/<section>/    what a copy was made from: it tells what the learner changed
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from roadmap_progress.model import Notebook
+    from roadmap_progress.model import Exercise, Notebook
     from roadmap_progress.workspace.passport import Work
 
 LESSONS = "lessons"
+REVIEW = "review"
 
 
 class CopyState(StrEnum):
@@ -135,6 +137,42 @@ class Workspace:
                     disk.replace(data, base, self._scratch)
             self._readable(target)
         return target
+
+    def review_path(self, notebook: Notebook, exercise: Exercise) -> Path:
+        """Where the copy for another attempt at one exercise is, or will be."""
+        return self.folder / REVIEW / notebook.section / f"{notebook.stem}.{exercise.id}.ipynb"
+
+    def review(self, notebook: Notebook, exercise: Exercise, *, fresh: bool) -> Path:
+        """A copy with nothing but one exercise, unanswered, to do it again; the section's data files beside it.
+
+        Args:
+            fresh: put a new one in place of one that is there, which is kept.
+
+        Raises:
+            WorkspaceError: it cannot be made, or the course has no such exercise.
+        """
+        target = self.review_path(notebook, exercise)
+        released = cells.parse(self._course_file(notebook, self._released(notebook)))
+        data = cells.render(cells.only_exercise(released, exercise.id, self._about(notebook, exercise)))
+        with disk.explained(f"making a fresh copy of “{exercise.title}”"):
+            for file, copy, _ in self._section_files(notebook):
+                if file.suffix != ".ipynb":
+                    name = copy.relative_to(self.folder / notebook.section)
+                    disk.place(file.read_bytes(), self.folder / REVIEW / notebook.section / name, self._scratch)
+            if fresh and target.exists():
+                if target.read_bytes() != data:
+                    disk.keep(target, self._kept(REVIEW))
+                disk.replace(data, target, self._scratch)
+            else:
+                disk.place(data, target, self._scratch)
+        return target
+
+    def _about(self, notebook: Notebook, exercise: Exercise) -> str:
+        return (
+            f"# Once more: {exercise.title}\n\nFrom {notebook.number} {notebook.title}, without your answer. "
+            f"What you wrote before is still in `work/{notebook.section}/{notebook.stem}.ipynb`; look there only "
+            "afterwards.\n\nRun the cells from the top, then write."
+        )
 
     def status(self, notebook: Notebook) -> CopyState:
         """What has become of the copy of the exercises; a copy with nothing but outputs added is untouched."""

@@ -235,7 +235,10 @@ function render({ model, el }) {
     target.setAttribute("aria-busy", "true");
     // Asked for while the click lasts, or the browser takes it for a pop-up.
     const tab = where.lab ? null : window.open("", "_blank");
-    ask({ type: "open", notebook: target.dataset.open ?? target.dataset.startOver, kind: target.dataset.kind, over }, (reply) => {
+    const wanted = target.dataset.review
+      ? { type: "review", notebook: target.dataset.number, exercise: target.dataset.review }
+      : { type: "open", notebook: target.dataset.open ?? target.dataset.startOver, kind: target.dataset.kind, over };
+    ask(wanted, (reply) => {
       target.removeAttribute("aria-busy");
       if (reply?.path) {
         show(reply.path, where, tab, root);
@@ -247,7 +250,7 @@ function render({ model, el }) {
   };
 
   const act = (event) => {
-    const target = event.target.closest?.("[data-open], [data-start-over], [data-assess], [data-save], [data-restore]");
+    const target = event.target.closest?.("[data-open], [data-start-over], [data-review], [data-assess], [data-save], [data-restore]");
     if (!target || event.button > 1) return;
     event.preventDefault();
     event.stopPropagation();

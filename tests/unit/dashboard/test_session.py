@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,37 @@ def test_a_restored_passport_shows(session: Session, record: Record) -> None:
     assert points(session) == 3
     with pytest.raises(PassportError, match="no passport"):
         session.restore_passport(b"a picture")
+
+
+def test_what_is_due_opens_on_an_empty_cell_and_on_the_same_day_again(tree: Path, record: Record) -> None:
+    marks = {"nbgrader": {"grade_id": "look_answer", "solution": True}, "roadmap": {"exercise": "look"}}
+    checks = {"nbgrader": {"grade_id": "look_up"}, "roadmap": {"exercise": "look", "role": "checks"}}
+    other = {"nbgrader": {"grade_id": "say_answer", "solution": True}, "roadmap": {"exercise": "say"}}
+    cells = [
+        {"cell_type": "code", "metadata": {"roadmap": {"role": "setup"}}, "source": "N = 1", "id": "s"},
+        {"cell_type": "markdown", "metadata": {}, "source": "## Look it up", "id": "p"},
+        {"cell_type": "code", "metadata": marks, "source": "...", "id": "a"},
+        {"cell_type": "code", "metadata": checks, "source": "assert N", "id": "c"},
+        {"cell_type": "markdown", "metadata": {}, "source": "## Say why", "id": "q"},
+        {"cell_type": "code", "metadata": other, "source": "...", "id": "b"},
+    ]
+    released = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tree / "exercises" / "01-first" / "1.1-naming.ipynb").write_text(json.dumps(released))
+    record("look_up", Outcome.FAILED)
+    clock = datetime.now(UTC) + timedelta(days=2)
+    session = Session(tree, lambda: clock)
+    session.refresh()
+    assert "Look it up" in session.parts()["review"]
+    copy = session.review("1.1", "look")
+    sources = [cell["source"] for cell in json.loads(copy.read_text())["cells"]]
+    assert sources[1:] == ["N = 1", "## Look it up", "...", "assert N"]
+    copy.write_text(copy.read_text().replace("...", "mine"))
+    os.utime(copy, (clock.timestamp(), clock.timestamp()))
+    assert "mine" in session.review("1.1", "look").read_text()
+    clock += timedelta(days=1)
+    assert "mine" not in session.review("1.1", "look").read_text()
+    (kept,) = (tree / "work" / "kept" / "review").iterdir()
+    assert "mine" in kept.read_text()
+    with pytest.raises(CatalogError, match="no exercise 'sing'"):
+        session.review("1.1", "sing")
+    session.close()
