@@ -49,6 +49,17 @@ def read_names(source: str) -> set[str]:
     return {node.id for node in ast.walk(parsed(source)) if isinstance(node, ast.Name)}
 
 
+def imported_modules(source: str) -> list[str]:
+    """The modules that a cell imports, in its functions too; not those beside it (`from . import …`)."""
+    found = []
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append(node.module)
+    return [name for name in found if name != "__future__"]
+
+
 def parsed(source: str) -> ast.Module:
     """The cell as Python reads it, magics left out; empty if it cannot be read."""
     lines = ("pass" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))

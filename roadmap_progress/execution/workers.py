@@ -60,6 +60,7 @@ def run_each(
     jobs: int | None = None,
     limits: Limits | None = None,
     apart: bool = True,
+    further: Sequence[Zygote] = (),
     drop: Callable[[Result], None] = lambda _: None,
 ) -> Generator[Result, None, None]:
     """What comes of the work on each item, as it gets ready.
@@ -68,6 +69,7 @@ def run_each(
         zygote: loaded; is closed when the work is ended early, so that no cell is waited for.
         work: runs in a thread; one that raises ExecutionError is tried once more.
         jobs: how many at a time; default: the number of cores.
+        further: other zygotes that the work uses, closed likewise.
         drop: gets results that nobody waits for any more.
 
     Raises:
@@ -90,7 +92,8 @@ def run_each(
                 running.discard(first)
                 yield first.result()
         except BaseException:
-            zygote.close()
+            for one in (zygote, *further):
+                one.close()
             pool.shutdown(cancel_futures=True)
             for future in running:
                 if not future.cancelled() and future.exception() is None:

@@ -5,7 +5,6 @@ Works on any nbgrader course directory.
 
 from __future__ import annotations
 
-import ast
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from nbgrader.api import MissingEntry
 
 from roadmap_progress.errors import ClassroomError
 from roadmap_progress.execution.forked import marks
-from roadmap_progress.execution.names import bound_names, names_of_answers
+from roadmap_progress.execution.names import bound_names, imported_modules, names_of_answers
 from roadmap_progress.grading.gradebook import opened
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Assignment:
         for source in self.sources.values():
             for cell in source.cells:
                 if cell.cell_type == "code":
-                    found.update(dict.fromkeys(_imported(cell.source)))
+                    found.update(dict.fromkeys(imported_modules(cell.source)))
         return list(found)
 
 
@@ -154,17 +153,3 @@ def source_of(name: str, cells: tuple[SourceCell, ...], kernelspec: dict[str, An
     locked = [cell.source for cell in code if cell.locked and not cell.grade]
     bound = frozenset(found for source in locked for found in bound_names(source))
     return Source(name, cells, kernelspec, names_of_answers(answers, locked), bound)
-
-
-def _imported(source: str) -> list[str]:
-    try:
-        tree = ast.parse("\n".join(line for line in source.split("\n") if line.lstrip()[:1] not in ("%", "!")))
-    except SyntaxError:
-        return []
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
-    return [name for name in found if name != "__future__"]

@@ -17,7 +17,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution
 from traitlets import List
 
-from roadmap_progress.grading.hidden import (
+from roadmap_progress.hidden import (
     ELLIPSIS,
     arrow_line,
     frames,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from roadmap_progress import execution, notebooks
 from roadmap_progress.errors import NotebookError
 from roadmap_progress.grading.assemble import STUB, assemble
-from roadmap_progress.grading.hidden import frames, hidden_lines
+from roadmap_progress.hidden import frames, hidden_lines
 from roadmap_progress.model import Outcome, digest
 from roadmap_progress.notebooks import cells_by_grade_id, grade_id
 

@@ -16,6 +16,7 @@ from roadmap_progress import catalog, notebooks
 from roadmap_progress.authoring import build, outline
 from roadmap_progress.authoring.dist import distribute
 from roadmap_progress.authoring.prove import prove, solve
+from roadmap_progress.cli import main
 from roadmap_progress.errors import CatalogError, ClassroomError, ExecutionError, SourceError
 
 BUILT = ("course", "solutions", "exercises")
@@ -149,7 +150,8 @@ def test_an_unwritten_notebook_cannot_be_built(course: Path) -> None:
 
 def proved(root: Path) -> list[str]:
     build.build(root, [], say=lambda _: None)
-    return prove(root, outline.load(root).find("1.1"), say=lambda _: None).problems
+    [proof] = prove(root, [outline.load(root).find("1.1")], say=lambda _: None)
+    return proof.problems
 
 
 def test_a_good_notebook_is_proved(built: Path) -> None:
@@ -190,6 +192,58 @@ def test_what_does_not_hold_is_said(built: Path, exercises_file: Path, old: str,
     assert any(words in problem for problem in proved(built))
 
 
+WRONG = "    return a * b"  # the mistake that passes what is visible
+
+
+@pytest.mark.parametrize(
+    ("mistake", "holds"),
+    [
+        ("    import sys; a != b and print('odd', file=sys.stderr); return a * b", True),
+        ("    import sys; print('odd', file=sys.stderr); return a * b", False),
+    ],
+)
+def test_where_a_run_cannot_tell_which_part_failed_the_visible_checks_run_alone(
+    built: Path, exercises_file: Path, mistake: str, holds: bool
+) -> None:
+    """nbgrader gives no points for anything on stderr: so this mistake passes what is visible, or does not."""
+    notebook = outline.load(built).find("1.1")
+    [plain] = prove(built, [notebook], say=lambda _: None)
+    edit(exercises_file, WRONG, mistake)
+    build.build(built, ["1.1"], say=lambda _: None)
+    [proof] = prove(built, [notebook], say=lambda _: None)
+    assert proof.runs == plain.runs + 1
+    assert any("every mistake fails a visible check" in problem for problem in proof.problems) is not holds
+
+
+def test_one_exercise_is_proved_alone_and_its_faults_are_found(
+    built: Path, exercises_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROADMAP_ROOT", str(built))
+    edit(exercises_file, "    return a - b  # what is left", "    return a + b  # what is left")
+    build.build(built, ["1.1"], say=lambda _: None)
+    capsys.readouterr()
+    assert main(["prove", "1.1", "--exercise", "add"]) == 0
+    # alone, the stub, without its topic, and two mistakes
+    assert "1.1: proved: add alone (5 runs); the notebook as a whole was not run" in capsys.readouterr().out
+    assert main(["prove", "1.1", "--exercise", "less"]) == 1
+    assert "the solved less_rest raises" in capsys.readouterr().out
+    assert main(["prove", "1.1", "--exercise", "more"]) == 1
+    assert "1.1 has no exercise 'more' with checks: add, less" in capsys.readouterr().err
+    assert main(["prove", "--exercise", "less"]) == 1
+    assert "roadmap prove NOTEBOOK --exercise less" in capsys.readouterr().err
+
+
+def test_points_that_other_answers_earn_are_found(built: Path, exercises_file: Path) -> None:
+    """Without its own answer, but with another exercise's, a check has to fail."""
+    edit(exercises_file, "def less(a, b):\n    ### BEGIN SOLUTION", "### BEGIN SOLUTION\ndef less(a, b):")
+    edit(
+        exercises_file,
+        "    return a + b  # the sum of both",
+        "    return a + b  # both\nless = lambda a, b: a - b",
+    )
+    assert any("less_rest earns points without the answers of its topic" in problem for problem in proved(built))
+
+
 def test_a_solved_notebook_runs_as_often_as_asked(built: Path, exercises_file: Path) -> None:
     notebook = outline.load(built).find("1.1")
     assert [outcome.problems for outcome in solve(built, notebook, times=3)] == [[], [], []]
@@ -202,7 +256,7 @@ def test_a_solved_notebook_runs_as_often_as_asked(built: Path, exercises_file: P
 def test_proving_a_stale_notebook_is_refused(built: Path, exercises_file: Path) -> None:
     edit(exercises_file, "That was all.", "That was really all.")
     with pytest.raises(SourceError, match="before proving"):
-        prove(built, outline.load(built).find("1.1"), say=lambda _: None)
+        list(prove(built, [outline.load(built).find("1.1")], say=lambda _: None))
 
 
 def test_the_tree_for_a_class_has_no_source_solution_or_hidden_line(built: Path, tmp_path: Path) -> None:

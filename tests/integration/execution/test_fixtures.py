@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from roadmap_progress.authoring import compile as compiling
 from roadmap_progress.authoring import exercises
 from roadmap_progress.errors import ServerUnavailable
 from roadmap_progress.execution.engine import Engine, Step
-from roadmap_progress.execution.forked import run_forked
+from roadmap_progress.execution.forked import Job, run_forked
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.names import bound_names, names_of_answers
 from roadmap_progress.model import Notebook
@@ -103,7 +104,8 @@ def test_an_exercise_on_isolation_is_graded_on_a_real_server() -> None:
         runs.append(wrong)
     locked = [cell.source for cell in made.cells if cell.metadata.get("roadmap", {}).get("role") == "setup"]
     graded = names_of_answers([cells_by_grade_id(made)[answer.grade_id].source], locked)
-    solved, *failed = run_forked(runs, graded=graded, modules=["psycopg"], timeout_s=60, jobs=2)
+    ready = run_forked([Job(one, graded) for one in runs], modules=["psycopg"], workers=2)
+    solved, *failed = (run for _, run in sorted(ready, key=itemgetter(0)))
     assert _messages(solved.notebook) == []
     for mistake, one in zip(exercise.mistakes, failed, strict=True):
         assert any(str(mistake.caught_by) in message for message in _messages(one.notebook)), _messages(

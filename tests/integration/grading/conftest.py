@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from roadmap_progress import notebooks
-from roadmap_progress.grading.hidden import without_hidden
+from roadmap_progress.hidden import without_hidden
 from roadmap_progress.model import digest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from roadmap_progress import catalog, notebooks
 from roadmap_progress.authoring.exercises import read as read_source
-from roadmap_progress.grading.hidden import hidden_lines
+from roadmap_progress.hidden import hidden_lines
 from roadmap_progress.model import Status
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from nbgrader.utils import compute_checksum
 
 from roadmap_progress import execution, notebooks
 from roadmap_progress.grading.feedback import HideHiddenChecks, SayNotAttempted
-from roadmap_progress.grading.hidden import plain
+from roadmap_progress.hidden import plain
 
 EXPECT = (
     "def expect(what, got, expected):\n    assert got == expected, f'{what}: got {got!r}; expected {expected!r}'"

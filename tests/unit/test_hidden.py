@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roadmap_progress.grading.hidden import (
+from roadmap_progress.hidden import (
     ELLIPSIS,
     arrow_line,
     frames,
