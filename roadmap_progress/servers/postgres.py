@@ -29,7 +29,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from roadmap_progress.errors import ServerFailed
+from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import StopLimits, run, wait_until
 from roadmap_progress.servers import _memory, _postgresql
 from roadmap_progress.servers._kind import ServerKind, starting
@@ -415,6 +415,7 @@ def _open(
     *,
     settings: Mapping[str, str] | None = None,
     extensions: Sequence[str] = (),
+    optional: Sequence[str] = (),
     superuser: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> PostgreSQL | PostgreSQLElsewhere:
@@ -423,6 +424,8 @@ def _open(
     Args:
         settings: names and values for its postgresql.conf, such as {"wal_level": "logical"}.
         extensions: to create in its first database, such as ["pgcrypto"]; a PostgreSQL that has them is taken.
+        optional: more of them, if there is a PostgreSQL that has them all; else those that the one taken has.
+            `require` tells a part of a lesson that one is missing, and how to install it.
         superuser: the user `bookshop` is one also when graded; in a kernel of one's own it always is.
         timeout_s: it answers by then; the first start of all also makes the template.
 
@@ -431,15 +434,26 @@ def _open(
         ServerFailed: it did not accept its settings, or did not come up in time.
     """
     url = os.environ.get(URL_VARIABLE)
-    server = PostgreSQLElsewhere(url) if url else _started(settings or {}, extensions, timeout_s)
+    server = PostgreSQLElsewhere(url) if url else _started(settings or {}, _liked(extensions, optional), timeout_s)
     try:
-        server.require(*extensions)  # before: an owner may not create all of them
+        available = server.extensions() if optional else []
+        wanted = [*extensions, *(name for name in optional if name in available)]
+        server.require(*wanted)  # before: an owner may not create all of them
         if isinstance(server, PostgreSQL) and os.environ.get(ROLE_VARIABLE) == "owner" and not superuser:
             server.demote()
     except BaseException:
         server.stop()
         raise
     return server
+
+
+def _liked(extensions: Sequence[str], optional: Sequence[str]) -> Sequence[str]:
+    """What to look for a PostgreSQL by: all of these extensions if one has them all, else the first."""
+    if optional:
+        with suppress(ServerUnavailable):
+            _postgresql.locate([*extensions, *optional])
+            return [*extensions, *optional]
+    return extensions
 
 
 def _open_postgis(

