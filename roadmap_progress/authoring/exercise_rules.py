@@ -9,6 +9,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from roadmap_progress.authoring import secrets
 from roadmap_progress.authoring.rules import Finding, imports, pictures_and_links
+from roadmap_progress.execution.names import bound_names, global_reads
+from roadmap_progress.hidden import without_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +42,25 @@ def lint_exercises(source: ExercisesSource, notebook: Notebook, lesson: Path) ->
             yield Finding(path, exercise.line, f"exercise {exercise.id!r} has no hidden check")
         if not exercise.prompt.strip():
             yield Finding(path, exercise.line, f"exercise {exercise.id!r} has no prompt")
+        yield from _hidden_names(source, exercise)
     for cell in secrets.without_telling_line(source, secrets.lesson_lines(lesson)):
         yield Finding(
             path, cell.line, "no line of its hidden block is its own: no search would find it in a release"
         )
     for cell, _ in source.cells:
         yield from (pictures_and_links if cell.kind == "markdown" else imports)(path, cell)
+
+
+def _hidden_names(source: ExercisesSource, exercise: ExerciseSource) -> Iterator[Finding]:
+    """What learners see of a check reads no name that only a hidden part of the exercise binds."""
+    visible = {part.cell.line: without_hidden(part.cell.text) for part in exercise.checks}
+    others = [cell.text for cell in source.setup] + [part.cell.text for part in exercise.answers]
+    bound = {name for text in [*others, *visible.values()] for name in bound_names(text)}
+    hidden = {name for part in exercise.checks for name in bound_names(part.cell.text)} - bound
+    for line, text in visible.items():
+        for name in sorted(hidden & global_reads(text)):
+            words = f"reads {name!r} where learners see it, but binds it in a hidden part"
+            yield Finding(source.path, line, words)
 
 
 def _topics(source: ExercisesSource, notebook: Notebook) -> Iterator[Finding]:

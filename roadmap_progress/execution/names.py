@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ def bound_names(source: str) -> set[str]:
 def read_names(source: str) -> set[str]:
     """Names that a cell mentions, in its functions too; not attributes, not words of its texts."""
     return {node.id for node in ast.walk(parsed(source)) if isinstance(node, ast.Name)}
+
+
+def global_reads(source: str) -> set[str]:
+    """Names that a cell reads from outside of its functions, which their own variables are not."""
+    found: set[str] = set()
+    tables = [symtable.symtable(ast.unparse(parsed(source)), "cell", "exec")]
+    while tables:
+        table = tables.pop()
+        read = [one for one in table.get_symbols() if one.is_referenced()]
+        found |= {one.get_name() for one in read if table.get_type() == "module" or one.is_global()}
+        tables += table.get_children()
+    return found
 
 
 def imported_modules(source: str) -> list[str]:

@@ -66,6 +66,11 @@ def test_lesson_rules(course: Path, lesson_file: Path, old: str, new: str, words
             "",
             "'add' has no hidden check",
         ),
+        (
+            'expect("add(2, 2)", add(2, 2), 4)\n### BEGIN HIDDEN TESTS\n',
+            'expect("add(2, 2)", add(2, 2), four)\n### BEGIN HIDDEN TESTS\nfour = 4\n',
+            "reads 'four' where learners see it, but binds it in a hidden part",
+        ),
         (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "one in ten is the most"),
         (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "go together"),
     ],

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-from roadmap_progress.execution.names import bound_names, names_of_answers, read_names
+from roadmap_progress.execution.names import (
+    bound_names,
+    global_reads,
+    imported_modules,
+    names_of_answers,
+    read_names,
+)
 
 
 def test_what_a_cell_binds_at_its_top_level() -> None:
@@ -33,3 +39,25 @@ def test_a_helper_takes_from_the_answers_what_nobody_else_provides() -> None:
 def test_text_that_does_not_parse_has_no_names() -> None:
     assert bound_names("def (") == read_names("def (") == set()
     assert bound_names("%%writefile shop.py\nx = (") == set()
+
+
+def test_what_a_cell_reads_from_outside_its_functions() -> None:
+    source = """
+%time pass
+kept = [one for one in books if one.price < limit]
+def total(cart):
+    import json
+    found = shipping(cart)
+    def inner():
+        return found, rate
+    return inner
+"""
+    assert global_reads(source) >= {"books", "limit", "shipping", "rate"}
+    assert not global_reads(source) & {"one", "cart", "found", "json", "inner", "kept", "price"}
+    assert global_reads("def (") == set()
+
+
+def test_what_a_cell_imports_in_functions_too() -> None:
+    source = "from __future__ import annotations\nimport a.b, c\ndef f():\n    import e\n    from . import h"
+    assert imported_modules(source) == ["a.b", "c", "e"]
+    assert imported_modules("import (") == []
