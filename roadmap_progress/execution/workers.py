@@ -23,8 +23,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Crew:
-    """Engines for some workers."""
+class Crew:
+    """Engines for as many threads, on clones of one zygote."""
 
     def __init__(self, zygote: Zygote, jobs: int, limits: Limits, *, apart: bool) -> None:
         self._zygote, self._cloning = zygote, threading.Lock()
@@ -33,7 +33,11 @@ class _Crew:
             self._idle.put(Engine(zygote.clone(), Sandbox(uid=uid_of(number), limits=limits), apart=apart))
 
     def do(self, work: Callable[[Item, Engine], Result], item: Item) -> Result:
-        """The work, once more on a fresh clone where the machine failed."""
+        """The work, once more on a fresh clone where the machine failed.
+
+        Raises:
+            ExecutionError: it failed again.
+        """
         engine = self._idle.get()
         try:
             try:
@@ -74,7 +78,7 @@ def run_each(
         ExecutionError: the machine fails.
     """
     jobs = max(min(jobs or os.cpu_count() or 1, len(items)), 1)
-    crew = _Crew(zygote, jobs, limits or Limits(), apart=apart)
+    crew = Crew(zygote, jobs, limits or Limits(), apart=apart)
     waiting = iter(items)
     running: set[Future[Result]] = set()
     with contextlib.closing(crew), ThreadPoolExecutor(jobs) as pool:
