@@ -1,11 +1,12 @@
 """What attacks achieve against `nbgrader autograde` and `roadmap grade`: run me as root, in the environment.
 
-    python benchmarks/attacks.py [--only TABLE] [--results DIR] [--limit-s 60] [--table]
+    python benchmarks/attacks.py [--only TABLE] [--results DIR] [--idle-s 40] [--table]
 
-The corpus is tests/data/attacks.toml. Each attack is handed in alone, and graded by both: each time in a course,
-a user, a network and a PID namespace of its own, with limits on memory, processes, files and time, so that nothing
-that stock nbgrader lets through reaches this machine; see benchmarks/cage.py. Who has not ended in time is killed
-with all its processes. Where the attacker has no grade, a second run has an honest student behind: does that one?
+The corpus is tests/data/attacks.toml. Each attack is handed in by a student of its own. nbgrader gets them one at
+a time, as one may stop the run; ours gets a table at a time. Each run is in a course, a user, a network and a PID
+namespace of its own, with limits on memory, processes, files and time, so that nothing that stock nbgrader lets
+through reaches this machine; see benchmarks/cage.py. A run that hangs is killed with all its processes. Where
+nbgrader gives the attacker no grade, a second run has an honest student behind: does that one get theirs?
 
 With `--results` what was found is kept there, one line an attack, and a later run does only what is missing.
 `--table` prints the tables of docs/grading.md from it.
@@ -42,8 +43,10 @@ GOALS = {
     "show": "run in the browser of who opens the graded notebook",
     "hog": "take memory, disk or processes",
 }
-ACTIVE = re.compile(r"<(script|iframe|svg|img)|javascript:|stolen\(\)", re.IGNORECASE)
-ATTACKER, HONEST = "ada", "bo"
+ACTIVE = re.compile(
+    r"<(script|iframe|svg|img|object|embed)|\bon\w+\s*=\s*[\"'](?!.*&gt;)|<a[^>]*javascript:", re.IGNORECASE
+)
+HONEST = "zoe"
 ANSWERS = {"total": "def total(cart):\n    return sum(a * b for a, b in cart)\n\n"
                     "def total_each(cart):\n    return [a * b for a, b in cart]",
            "other": "def other():\n    return 'fine'"}  # fmt: skip
@@ -51,7 +54,7 @@ GRADERS = {
     "nbgrader": [f"{BIN}/nbgrader", "autograde", "ps1"],
     "roadmap": [f"{BIN}/roadmap", "grade", "ps1", "--course-dir", "/course", "--memory-mb", "256"],
 }
-NOTEBOOKS = {student: f"autograded/{student}/ps1/shop.ipynb" for student in (ATTACKER, HONEST)}
+LIMIT_S = 600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Found:
             words.append("submission given up")
             if self.behind is None:
                 words.append("those behind it, too")
-        elif self.other != 1:
+        elif self.table == "hog" and self.other != 1:
             words.append("cost the other exercise its point")
         if self.left:
             words.append(f"{len(self.left)} process{'es' * (len(self.left) > 1)} left")
@@ -147,15 +150,17 @@ def hand_in(root: Path, student: str, answers: dict[str, str]) -> None:
     nbformat.write(notebook, folder / "shop.ipynb")
 
 
-def in_cage(course: Path, grader: str, uid: int, limit_s: float, report: Path) -> dict[str, Any]:
+def in_cage(course: Path, grader: str, uid: int, idle_s: float, report: Path) -> dict[str, Any]:
     """Run the grader on a copy of the course; what it made is in the folder `report`."""
+    students = [place.name for place in (course / "submitted").iterdir()]
     wish = {
         "uid": uid,
         "course": str(course),
         "package": str(REPOSITORY / "roadmap_progress"),
         "command": GRADERS[grader],
-        "limit_s": limit_s,
-        "keep": ["gradebook.db", *NOTEBOOKS.values()],
+        "limit_s": LIMIT_S,
+        "idle_s": idle_s,
+        "keep": ["gradebook.db", *(f"autograded/{student}/ps1/shop.ipynb" for student in students)],
         "report": str(report),
     }
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private"]
@@ -164,7 +169,7 @@ def in_cage(course: Path, grader: str, uid: int, limit_s: float, report: Path) -
         ["unshare", *spaces, sys.executable, "-P", cage, json.dumps(wish)], start_new_session=True
     ) as process:
         try:
-            process.wait(limit_s + 60)
+            process.wait(LIMIT_S + 120)
         finally:
             if process.poll() is None:  # its child, the first of the PID namespace, goes with it, and all others
                 os.killpg(process.pid, signal.SIGKILL)
@@ -193,52 +198,64 @@ def shown(notebook: Path) -> list[str]:
     """What of the attacks' goals the graded notebook shows."""
     outputs = [one for cell in nbformat.read(notebook, 4).cells for one in cell.get("outputs", [])]
     printed = "".join(one.get("text", "") for one in outputs)
-    pages = [text for one in outputs for kind, text in one.get("data", {}).items() if kind != "text/plain"]
+    pages = [(kind, str(text)) for one in outputs for kind, text in one.get("data", {}).items()]
     found = {
         "hidden check shown": "zanzibar" in printed,
         "reached": "REACHED" in printed,
-        "active content shown": any(ACTIVE.search(text) for text in pages if isinstance(text, str)),
+        "active content shown": any(
+            kind == "application/javascript" or (kind != "text/plain" and ACTIVE.search(text))
+            for kind, text in pages
+        ),
     }
     return [word for word, there in found.items() if there]
 
 
-def attack(course: Path, table: str, name: str, grader: str, uid: int, limit_s: float) -> Found:
-    """Try what was handed in on one grader."""
-    told, scores, words = graded(course, grader, uid, limit_s)
-    mine, behind = scores.get(ATTACKER, {}), None
-    if told["code"] is not None and not mine:  # does it stop the run?
+def attack(course: Path, table: str, attacks: dict[str, str], grader: str, uid: int, idle_s: float) -> list[Found]:
+    """Try attacks on one grader, in one run."""
+    students = {name: f"a{number:03}" for number, name in enumerate(attacks)}
+    shutil.rmtree(course / "submitted", ignore_errors=True)
+    for name, text in attacks.items():
+        hand_in(course, students[name], ANSWERS | {"total": text})
+    told, scores, words = graded(course, grader, uid, idle_s)
+    behind = None
+    if grader == "nbgrader" and told["code"] is not None and not scores:  # does it stop the run?
         hand_in(course, HONEST, ANSWERS)
-        _, scores, _ = graded(course, grader, uid, limit_s)
-        shutil.rmtree(course / "submitted" / HONEST)
-        behind = sum(points or 0 for points in scores[HONEST].values()) if HONEST in scores else None
-    attacked = [mine.get(check) or 0 for check in ("check", "each-check")]
-    return Found(
-        table=table,
-        attack=name,
-        grader=grader,
-        ended=told["code"],
-        seconds=told["seconds"],
-        points=sum(attacked) if mine else None,
-        other=mine.get("other-check"),
-        behind=behind,
-        told=words,
-        left=told["left"],
-    )
+        _, second, _ = graded(course, grader, uid, idle_s)
+        behind = sum(points or 0 for points in second[HONEST].values()) if HONEST in second else None
+    found = []
+    for name, student in students.items():
+        mine = scores.get(student, {})
+        attacked = [mine.get(check) or 0 for check in ("check", "each-check")]
+        found.append(
+            Found(
+                table=table,
+                attack=name,
+                grader=grader,
+                ended=told["code"],
+                seconds=told["seconds"],
+                points=sum(attacked) if mine else None,
+                other=mine.get("other-check"),
+                behind=behind,
+                told=words.get(student, []),
+                left=told["left"],
+            )
+        )
+    return found
 
 
 def graded(
-    course: Path, grader: str, uid: int, limit_s: float
-) -> tuple[dict[str, Any], dict[str, dict[str, float | None]], list[str]]:
-    """How it ended, the scores of those who are graded, and what the attacker's graded notebook shows."""
+    course: Path, grader: str, uid: int, idle_s: float
+) -> tuple[dict[str, Any], dict[str, dict[str, float | None]], dict[str, list[str]]]:
+    """How it ended; by student that has a graded notebook, the scores, and what that notebook shows."""
     with tempfile.TemporaryDirectory(prefix="roadmap-attack-") as folder:
         report = Path(folder)
-        told = in_cage(course, grader, uid, limit_s, report)
+        told = in_cage(course, grader, uid, idle_s, report)
         scores = {}
         with contextlib.suppress(Exception):  # the attack may have left a gradebook that is none
             scores = grades(report)
-        made = {student: report / name.replace("/", "+") for student, name in NOTEBOOKS.items()}
-        there = {student: scores[student] for student in scores if made[student].exists()}
-        return told, there, shown(made[ATTACKER]) if made[ATTACKER].exists() else []
+        made = {path.name.split("+")[1]: path for path in report.glob("autograded+*")}
+        there = {student: scores[student] for student in scores if student in made}
+        return told, there, {student: shown(path) for student, path in made.items()}
 
 
 def known(results: Path) -> dict[tuple[str, str, str], Found]:
@@ -273,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=GOALS)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--limit-s", type=float, default=60)
+    parser.add_argument("--idle-s", type=float, default=40)
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roadmap-attacks-") as folder:
@@ -284,28 +301,25 @@ def main() -> None:
             course = Path(folder, "course")
             make_course(course)
             todo = [
-                (table, name, grader)
-                for table in GOALS
-                if asked.only in (None, table)
-                for name in CORPUS[table]
-                for grader in GRADERS
-                if (table, name, grader) not in found
+                (table, {name: attacks[name] for name in names}, grader)
+                for table, attacks in ((table, CORPUS[table]) for table in GOALS if asked.only in (None, table))
+                for names, grader in ((list(attacks), "roadmap"), *(([name], "nbgrader") for name in attacks))
+                if any((table, name, grader) not in found for name in names)
             ]
-            for grader in GRADERS if todo else ():  # else a grader that does not work here would look strong
-                hand_in(course, ATTACKER, ANSWERS)
-                one = attack(course, "earn", "none", grader, FIRST_UID + os.getpid() * 1000, asked.limit_s)
+            uid = FIRST_UID + os.getpid() * 1000
+            for grader in (
+                GRADERS if todo and not found else ()
+            ):  # else a grader that does not work here would look strong
+                (one,) = attack(course, "earn", {"none": ANSWERS["total"]}, grader, uid, asked.idle_s)
                 if (one.points, one.other, one.words[1:]) != (ATTACKED_POINTS, 1, []):
                     raise SystemExit(f"an honest answer is not graded as it should be: {one}")
-            for number, (table, name, grader) in enumerate(todo, start=1):
-                hand_in(course, ATTACKER, ANSWERS | {"total": CORPUS[table][name]})
-                uid = FIRST_UID + os.getpid() * 1000 + number
-                one = attack(course, table, name, grader, uid, asked.limit_s)
-                found[table, name, grader] = one
-                with (results / "attacks.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(dataclasses.asdict(one)) + "\n")
-                print(
-                    f"{table}: {name}: {grader}, {one.seconds} s: {'; '.join(one.words) or 'nothing'}", flush=True
-                )
+            for number, (table, attacks, grader) in enumerate(todo, start=1):
+                for one in attack(course, table, attacks, grader, uid + number, asked.idle_s):
+                    found[table, one.attack, grader] = one
+                    with (results / "attacks.jsonl").open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(dataclasses.asdict(one)) + "\n")
+                    told = "; ".join(one.words) or "nothing"
+                    print(f"{table}: {one.attack}: {grader}, {one.seconds} s: {told}", flush=True)
         print_tables(found)
 
 

@@ -49,7 +49,8 @@ class Wish:
         course: folder that is copied to `COURSE`.
         package: folder of `roadmap_progress`.
         command: the grader, for `COURSE` as working folder.
-        limit_s: it is killed after so many seconds.
+        limit_s: it is killed after so many seconds,
+        idle_s: or when nothing has happened for so many.
         keep: files of the course, relative, that are copied out.
         report: folder for these, for the grader's output, and for `report.json`.
     """
@@ -59,6 +60,7 @@ class Wish:
     package: str
     command: list[str]
     limit_s: float
+    idle_s: float
     keep: list[str]
     report: str
 
@@ -183,16 +185,34 @@ def start(wish: Wish, said: int) -> int:
     return pid
 
 
-def wait(pid: int, limit_s: float) -> int | None:
-    """The grader's exit code, None where it had to be killed; other children are reaped meanwhile."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
+def wait(pid: int, wish: Wish) -> int | None:
+    """The grader's exit code, None where it had to be killed; other children are reaped meanwhile.
+
+    It hangs when it and all that it started use no processor for long; the rest may be a busy machine.
+    """
+    began = moved = time.monotonic()
+    used = 0.0
+    while time.monotonic() < min(began + wish.limit_s, moved + wish.idle_s):
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended == pid:
             return os.waitstatus_to_exitcode(status)
         if ended == 0:
-            time.sleep(0.05)
+            time.sleep(0.1)
+        now = processor_s()
+        if abs(now - used) > 0.5:
+            used, moved = now, time.monotonic()
     return None
+
+
+def processor_s() -> float:
+    """What all processes here have used."""
+    ticks = 0
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal() and place.name != "1":
+            with contextlib.suppress(OSError):
+                text = place.joinpath("stat").read_text(encoding="utf-8", errors="replace")
+                ticks += sum(int(word) for word in text[text.rindex(")") + 2 :].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def living(but: set[int]) -> list[str]:
@@ -230,7 +250,7 @@ def main() -> None:
     server = bait(wish.uid)
     began = time.monotonic()
     grader = start(wish, said)
-    code = wait(grader, wish.limit_s)
+    code = wait(grader, wish)
     seconds = time.monotonic() - began
     left = living({1, server, grader})
     with contextlib.suppress(ProcessLookupError):
