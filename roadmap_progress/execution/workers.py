@@ -28,6 +28,7 @@ class Crew:
 
     def __init__(self, zygote: Zygote, jobs: int, limits: Limits, *, apart: bool) -> None:
         self._zygote, self._cloning = zygote, threading.Lock()
+        self._closed = False
         self._idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
         for number in range(jobs):
             self._idle.put(Engine(zygote.clone(), Sandbox(uid=uid_of(number), limits=limits), apart=apart))
@@ -38,7 +39,7 @@ class Crew:
         Raises:
             ExecutionError: it failed again.
         """
-        engine = self._idle.get()
+        engine = self._take()
         try:
             try:
                 return work(item, engine)
@@ -49,11 +50,21 @@ class Crew:
                 return work(item, engine)
         finally:
             self._idle.put(engine)
+            if self._closed:
+                self.close()
+
+    def _take(self) -> Engine:
+        while not self._closed:
+            with contextlib.suppress(queue.Empty):
+                return self._idle.get(timeout=1)
+        raise ExecutionError("the zygote was ended")
 
     def close(self) -> None:
-        """End the clones, when nobody works any more."""
-        while not self._idle.empty():
-            self._idle.get().zygote.close()
+        """End the clones; one that works still, when it is through."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().zygote.close()
 
 
 def run_each(
