@@ -67,6 +67,7 @@ class Found:
         other: what the other exercise of the same notebook gave, which was solved; of 1.
         behind: what an honest student behind got in a second run, of 6; None where they have no grade, or where
             nothing was amiss and there was no second run.
+        hung_then: whether that second run had to be killed.
         told: "zanzibar" was printed, REACHED was printed, active content is shown: what of these.
         left: names of processes that were there after the grader's end.
     """
@@ -81,6 +82,7 @@ class Found:
     behind: float | None
     told: list[str]
     left: list[str]
+    hung_then: bool = False
 
     @property
     def reached(self) -> bool:
@@ -101,7 +103,7 @@ class Found:
         if self.points is None:
             words.append("submission given up")
             if self.behind is None:
-                words.append("those behind it, too")
+                words.append("hung at those behind it" if self.hung_then else "those behind it, too")
         elif self.table == "hog" and self.other != 1:
             words.append("cost the other exercise its point")
         if self.left:
@@ -217,10 +219,11 @@ def attack(course: Path, table: str, attacks: dict[str, str], grader: str, uid: 
     for name, text in attacks.items():
         hand_in(course, students[name], ANSWERS | {"total": text})
     told, scores, words = graded(course, grader, uid, idle_s)
-    behind = None
+    behind, hung_then = None, False
     if grader == "nbgrader" and told["code"] is not None and not scores:  # does it stop the run?
         hand_in(course, HONEST, ANSWERS)
-        _, second, _ = graded(course, grader, uid, idle_s)
+        told_then, second, _ = graded(course, grader, uid, idle_s)
+        hung_then = told_then["code"] is None
         behind = sum(points or 0 for points in second[HONEST].values()) if HONEST in second else None
     found = []
     for name, student in students.items():
@@ -238,6 +241,7 @@ def attack(course: Path, table: str, attacks: dict[str, str], grader: str, uid: 
                 behind=behind,
                 told=words.get(student, []),
                 left=told["left"],
+                hung_then=hung_then,
             )
         )
     return found
@@ -277,6 +281,7 @@ def print_tables(found: dict[tuple[str, str, str], Found]) -> None:
         reached = " | ".join(str(sum(one.reached for one in side)) for side in sides)
         ungraded = " | ".join(str(sum(one.points is None for one in side)) for side in sides)
         print(f"| {goal} | {len(CORPUS[table])} | {reached} | {ungraded} |")
+    # one that sees other processes prints the same word: they hold the check
     print("\n| | attack | `nbgrader autograde` | `roadmap grade` |\n| --- | --- | --- | --- |")
     for table in GOALS:
         for name in CORPUS[table]:
