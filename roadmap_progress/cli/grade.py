@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "assignment", metavar="ASSIGNMENT", help="as nbgrader knows it, for example 01-foundations"
+        "assignment", metavar="ASSIGNMENT", nargs="?", help="as nbgrader knows it, for example 01-foundations"
     )
     parser.add_argument(
         "--student", action="append", default=[], metavar="ID", help="only this one; may be repeated"
@@ -36,21 +36,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-process", action="store_true", help="run checks beside the answers, as nbgrader does"
     )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="grade on the workers of this dask scheduler, e.g. tcp://10.0.0.5:8786"
+    )
+    parser.add_argument(
+        "--daemon", type=Path, metavar="SOCKET", help="stay, and grade what is asked for on this Unix socket"
+    )
+    parser.add_argument("--via", type=Path, metavar="SOCKET", help="have the daemon there grade the --student")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Grade, showing how far it is; 1 where a submission could not be graded."""
+    if arguments.daemon:
+        return _stay(arguments)
+    if arguments.assignment is None:
+        arguments.refuse("the following arguments are required: ASSIGNMENT")
+    if arguments.via:
+        return _ask(arguments)
     from roadmap_progress.catalog import find_root
     from roadmap_progress.execution.forks import Zygote
     from roadmap_progress.execution.sandbox import Limits, check_machine
 
-    # jsonschema would spend a second on a grammar of internet addresses, which no notebook's schema asks for
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    check_machine()
+    _spare_a_second()
+    if not arguments.dask:
+        check_machine()
     root = arguments.course_dir.resolve() if arguments.course_dir else find_root()
     zygote = Zygote()
-    zygote.launch()  # gets ready while nbgrader is being imported
+    if not arguments.dask:
+        zygote.launch()  # gets ready while nbgrader is being imported
     bar = _Bar(quiet=arguments.json)
     try:
         from roadmap_progress.grading.batch import grade_assignment
@@ -65,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             force=arguments.force,
             apart=not arguments.same_process,
             zygote=zygote,
+            dask=arguments.dask,
             progress=bar.step,
         )
     finally:
@@ -75,6 +91,64 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _tell(summary, apart=not arguments.same_process)
     return 1 if any(outcome.failed for outcome in summary.outcomes) else 0
+
+
+def _spare_a_second() -> None:
+    """Keep jsonschema from a grammar of internet addresses, which no notebook's schema asks for."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def _stay(arguments: argparse.Namespace) -> int:
+    from roadmap_progress.catalog import find_root
+    from roadmap_progress.execution.lines import serve
+    from roadmap_progress.execution.sandbox import Limits, check_machine
+
+    if arguments.assignment or arguments.student or arguments.via or arguments.dask:
+        arguments.refuse("--daemon is told on its socket what to grade: {assignment, student}")
+    _spare_a_second()
+    check_machine()
+    root = arguments.course_dir.resolve() if arguments.course_dir else find_root()
+    from roadmap_progress.grading.service import Service
+
+    with Service(
+        root,
+        limits=Limits(memory_mb=arguments.memory_mb),
+        jobs=arguments.jobs,
+        timeout_s=arguments.timeout_s,
+        apart=not arguments.same_process,
+    ) as service:
+        serve(
+            arguments.daemon,
+            service.answer,
+            ready=lambda: print(f"grading {root} on {arguments.daemon}; Ctrl-C ends it", flush=True),
+        )
+    return 0
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from roadmap_progress.execution.lines import ask
+
+    if not arguments.student:
+        arguments.refuse("--via needs --student ID: the daemon grades single submissions")
+    requests = [
+        {"assignment": arguments.assignment, "student": student, "force": arguments.force}
+        for student in arguments.student
+    ]
+    failed = False
+    for student, outcome in zip(arguments.student, ask(arguments.via, requests), strict=True):
+        failed |= bool(outcome.get("error") or outcome.get("failed"))
+        if arguments.json:
+            print(json.dumps(outcome), flush=True)
+        elif outcome.get("error") or outcome.get("failed"):
+            print(f"{student}: NOT GRADED: {outcome.get('error') or outcome.get('failed')}")
+        elif outcome["skipped"]:
+            print(f"{student}: graded before and no newer (--force grades it again)")
+        else:
+            for notebook, notes in outcome["notes"].items():
+                for note in notes:
+                    print(f"{student}: {notebook}: {note}")
+            print(f"{student}: {outcome['points']:g} points")
+    return 1 if failed else 0
 
 
 class _Bar:

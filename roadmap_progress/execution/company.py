@@ -60,9 +60,13 @@ class Company:
             for who in ("answers", "checks", *(["probe"] if self._with_probe else [])):
                 # messages that are whole or not there: an interrupted cell leaves none half written
                 self._link(who, "servers", socket.SOCK_SEQPACKET)
-        self.answers = self._fork("answers", self._sandbox)
-        if self._with_servers:
-            self._servers = self._fork("servers", fixtures.sandbox(self._sandbox), role="fixtures")
+        try:
+            self.answers = self._fork("answers", self._sandbox)
+            if self._with_servers:
+                self._servers = self._fork("servers", fixtures.sandbox(self._sandbox), role="fixtures")
+        except ExecutionError:
+            self.end()
+            raise
 
     def join_checks(self) -> None:
         """Fork the checks' process beside the answers, and that of its probe.

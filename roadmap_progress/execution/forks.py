@@ -121,14 +121,16 @@ class Zygote:
             ExecutionError: it could not be forked.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if self._control is None:
-            raise ExecutionError("the zygote is not running")
-        with theirs:
-            socket.send_fds(self._control, [b'{"clone": true}'], [theirs.fileno()])
         made = Zygote(self._modules)
         made._control, made._ready, made.skipped = ours, True, dict(self.skipped)
         ours.settimeout(30)
-        made._listen()
+        try:
+            with theirs:
+                self._send({"clone": True}, [theirs])
+            made._listen()
+        except ExecutionError:
+            made.close()
+            raise
         return made
 
     def _last_words(self) -> str:
@@ -166,23 +168,13 @@ class Zygote:
             "sandbox": sandbox.as_json(),
             "join": join.pid if join else None,
         }
-        if self._control is None:
-            raise ExecutionError("the zygote is not running")
-        with theirs:
-            socket.send_fds(
-                self._control,
-                [json.dumps(request).encode()],
-                [theirs.fileno(), *(channel.fileno() for channel in channels.values())],
-            )
-            self._control.settimeout(30)
-            while True:
-                message = self._listen()
-                if message.get("fork") == number and "pid" in message:
-                    break
-                if message.get("ended") == number:
-                    ours.close()
-                    raise ExecutionError(f"no process could be forked: {message.get('error')}")
-        child = Child(self, number, message["pid"], ours)
+        try:
+            with theirs:
+                self._send(request, [theirs, *channels.values()])
+            child = Child(self, number, self._forked(number), ours)
+        except ExecutionError:
+            ours.close()
+            raise
         try:
             said = child.receive(30)
         except (EOFError, OSError, wire.ProtocolError) as error:
@@ -192,12 +184,31 @@ class Zygote:
             raise ExecutionError(f"no sandbox: {said['failed']} (the process ended with {ended.get('status')})")
         return child
 
+    def _forked(self, number: int) -> int:
+        while True:
+            message = self._listen()
+            if message.get("fork") == number and "pid" in message:
+                return int(message["pid"])
+            if message.get("ended") == number:
+                raise ExecutionError(f"no process could be forked: {message.get('error')}")
+
+    def _send(self, request: dict[str, Any], sockets: list[socket.socket]) -> None:
+        if self._control is None:
+            raise ExecutionError("the zygote is not running")
+        self._control.settimeout(30)
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], [one.fileno() for one in sockets])
+        except OSError as error:
+            raise ExecutionError(f"the zygote died: {error}") from None
+
     def _listen(self) -> dict[str, Any]:
         assert self._control is not None  # noqa: S101 - started
         try:
             data = self._control.recv(1 << 16)
         except TimeoutError:
             raise ExecutionError("the zygote does not answer") from None
+        except OSError as error:
+            raise ExecutionError(f"the zygote died: {error}") from None
         if not data:
             raise ExecutionError("the zygote died")
         message: dict[str, Any] = json.loads(data)

@@ -23,18 +23,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Crew:
-    """Engines for some workers."""
+class Crew:
+    """Engines for as many threads, on clones of one zygote."""
 
     def __init__(self, zygote: Zygote, jobs: int, limits: Limits, *, apart: bool) -> None:
         self._zygote, self._cloning = zygote, threading.Lock()
+        self._closed = False
         self._idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
         for number in range(jobs):
             self._idle.put(Engine(zygote.clone(), Sandbox(uid=uid_of(number), limits=limits), apart=apart))
 
     def do(self, work: Callable[[Item, Engine], Result], item: Item) -> Result:
-        """The work, once more on a fresh clone where the machine failed."""
-        engine = self._idle.get()
+        """The work, once more on a fresh clone where the machine failed.
+
+        Raises:
+            ExecutionError: it failed again.
+        """
+        engine = self._take()
         try:
             try:
                 return work(item, engine)
@@ -45,11 +50,21 @@ class _Crew:
                 return work(item, engine)
         finally:
             self._idle.put(engine)
+            if self._closed:
+                self.close()
+
+    def _take(self) -> Engine:
+        while not self._closed:
+            with contextlib.suppress(queue.Empty):
+                return self._idle.get(timeout=1)
+        raise ExecutionError("the zygote was ended")
 
     def close(self) -> None:
-        """End the clones, when nobody works any more."""
-        while not self._idle.empty():
-            self._idle.get().zygote.close()
+        """End the clones; one that works still, when it is through."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().zygote.close()
 
 
 def run_each(
@@ -76,7 +91,7 @@ def run_each(
         ExecutionError: the machine fails.
     """
     jobs = max(min(jobs or os.cpu_count() or 1, len(items)), 1)
-    crew = _Crew(zygote, jobs, limits or Limits(), apart=apart)
+    crew = Crew(zygote, jobs, limits or Limits(), apart=apart)
     waiting = iter(items)
     running: set[Future[Result]] = set()
     with contextlib.closing(crew), ThreadPoolExecutor(jobs) as pool:

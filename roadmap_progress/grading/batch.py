@@ -10,24 +10,28 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from roadmap_progress.errors import ClassroomError, RoadmapError
+from roadmap_progress.errors import ClassroomError, ExecutionError, RoadmapError
 from roadmap_progress.execution.forks import Zygote
+from roadmap_progress.execution.sandbox import Limits
 from roadmap_progress.execution.workers import run_each
 from roadmap_progress.grading import assignment as assignments
 from roadmap_progress.grading import judge, submissions
 from roadmap_progress.grading.gradebook import course_directory
-from roadmap_progress.grading.writer import Results, Writer
+from roadmap_progress.grading.submissions import Tree
+from roadmap_progress.grading.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
+    from types import ModuleType
 
     from nbgrader.coursedir import CourseDirectory
 
     from roadmap_progress.execution.engine import Engine
-    from roadmap_progress.execution.sandbox import Limits
     from roadmap_progress.grading.assignment import Assignment
-    from roadmap_progress.grading.submissions import Submission, Tree
+    from roadmap_progress.grading.cluster import HandedIn, Station
+    from roadmap_progress.grading.judge import Results
+    from roadmap_progress.grading.submissions import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finished:
+class Finished:
+    """A submission on its way to the gradebook; without results where it could not be graded."""
+
     submission: Submission
     outcome: Outcome
     results: Results | None
@@ -81,6 +87,7 @@ def grade_assignment(
     force: bool = False,
     apart: bool = True,
     zygote: Zygote | None = None,
+    dask: str | None = None,
     progress: Callable[[Outcome, int], None] = lambda _outcome, _total: None,
 ) -> Summary:
     """Grade what was handed in for the assignment and is not graded yet.
@@ -92,6 +99,7 @@ def grade_assignment(
         timeout_s: limit for each cell; default: the course's own `Execute.timeout`, else 30.
         apart: whether checks run apart from the answers.
         zygote: launched already, and left running unless grading is ended early; None starts one and ends it.
+        dask: address of a dask scheduler; its workers grade, `jobs` and `zygote` are not used.
         progress: called after each submission, with its outcome and the number of all.
 
     Raises:
@@ -109,14 +117,18 @@ def grade_assignment(
     seconds = timeout_s or float(config.Execute.get("timeout") or 30)
     if not todo:
         return Summary([], skipped)
-    grade = _Grader(course, assignment, seconds).grade
+    grader, limits = Grader(course, assignment, seconds), limits or Limits()
     outcomes = []
     permissions = submissions.permissions(config)
     with contextlib.ExitStack() as stack:
-        zygote = zygote or stack.enter_context(Zygote())
-        zygote.load(assignment.modules())
+        if dask is None:
+            zygote = zygote or stack.enter_context(Zygote())
+            zygote.load(assignment.modules())
+            graded = run_each(zygote, todo, grader.grade, jobs=jobs, limits=limits, apart=apart, drop=_discard)
+        else:
+            station = _cluster().Station(assignment, timeout_s=seconds, limits=limits, apart=apart)
+            graded = grader.grade_elsewhere(todo, dask, station)
         writer = stack.enter_context(Writer(course.db_url, course.course_id, assignment, config, permissions))
-        graded = run_each(zygote, todo, grade, jobs=jobs, limits=limits, apart=apart, drop=_discard)
         for finished in stack.enter_context(contextlib.closing(graded)):
             if finished.results is not None and finished.tree is not None:
                 writer.write(finished.submission, finished.results, finished.tree)
@@ -125,44 +137,105 @@ def grade_assignment(
     return Summary(sorted(outcomes, key=lambda outcome: outcome.student), skipped, assignment.beside())
 
 
-class _Grader:
+class Grader:
     """What one submission needs; its method `grade` runs in several threads."""
 
     def __init__(self, course: CourseDirectory, assignment: Assignment, timeout_s: float) -> None:
         self._course, self._assignment, self._timeout_s = course, assignment, timeout_s
 
-    def grade(self, submission: Submission, engine: Engine) -> _Finished:
+    def grade(self, submission: Submission, engine: Engine) -> Finished:
         """Grade all notebooks of a submission.
 
         Raises:
             ExecutionError: the machine failed, not the submission.
         """
-        if submission.trouble:
-            return _Finished(submission, Outcome(submission.student, failed=submission.trouble), None, None)
+        tree = self._tree(submission)
+        if isinstance(tree, Finished):
+            return tree
         try:
-            tree = submissions.Tree(submission, self._course, self._assignment.name)
-        except (OSError, RoadmapError) as error:
-            return _Finished(submission, Outcome(submission.student, failed=str(error)), None, None)
-        try:
-            results: Results = {}
-            for name, source in self._assignment.sources.items():
-                data = tree.notebook(name)
-                if data is None:
-                    results[name] = None
-                    continue
-                results[name] = graded = judge.grade(
-                    data, self._assignment, source, engine, files=str(tree.folder), timeout_s=self._timeout_s
-                )
-                if graded.failed is None:
-                    tree.put(name, graded.notebook)
-            outcome = _outcome(submission, results)
+            results = judge.grade_all(
+                self._notebooks(tree),
+                self._assignment,
+                engine,
+                files=str(tree.folder),
+                timeout_s=self._timeout_s,
+            )
+            return self._finish(submission, tree, results)
         except BaseException:
             tree.discard()
             raise
+
+    def grade_elsewhere(
+        self, todo: Iterable[Submission], address: str, station: Station
+    ) -> Generator[Finished, None, None]:
+        """Grade all submissions on a cluster; as they get ready.
+
+        Raises:
+            ExecutionError: the cluster failed, not a submission.
+        """
+        cluster = _cluster()
+        trees: dict[str, Tree] = {}
+
+        def pack(item: tuple[Submission, Tree | Finished]) -> HandedIn | None:
+            submission, tree = item
+            if isinstance(tree, Finished):
+                return None
+            trees[submission.student] = tree
+            packed: HandedIn = cluster.HandedIn(self._notebooks(tree), tree.others())
+            return packed
+
+        prepared = ((submission, self._tree(submission)) for submission in todo)
+        try:
+            with contextlib.closing(cluster.grade_each(address, station, prepared, pack)) as graded:
+                for (submission, tree), results in graded:
+                    if isinstance(tree, Finished):
+                        yield tree
+                    elif isinstance(results, str):
+                        trees.pop(submission.student).discard()
+                        yield _failed(submission, results)
+                    else:
+                        finished = self._finish(submission, tree, results or {})
+                        del trees[submission.student]
+                        yield finished
+        finally:
+            for tree in trees.values():
+                tree.discard()
+
+    def _tree(self, submission: Submission) -> Tree | Finished:
+        if submission.trouble:
+            return _failed(submission, submission.trouble)
+        try:
+            return Tree(submission, self._course, self._assignment.name)
+        except (OSError, RoadmapError) as error:
+            return _failed(submission, str(error))
+
+    def _notebooks(self, tree: Tree) -> dict[str, bytes | None]:
+        return {name: tree.notebook(name) for name in self._assignment.sources}
+
+    def _finish(self, submission: Submission, tree: Tree, results: Results) -> Finished:
+        outcome = _outcome(submission, results)
         if outcome.failed:
             tree.discard()
-            return _Finished(submission, outcome, None, None)
-        return _Finished(submission, outcome, results, tree)
+            return Finished(submission, outcome, None, None)
+        for name, graded in results.items():
+            if graded is not None:
+                tree.put(name, graded.notebook)
+        return Finished(submission, outcome, results, tree)
+
+
+def _cluster() -> ModuleType:
+    try:
+        from roadmap_progress.grading import cluster
+    except ModuleNotFoundError as error:
+        raise ExecutionError(
+            f"grading on a cluster needs dask.distributed, and {error.name} is not installed here; "
+            "`pip install distributed`"
+        ) from None
+    return cluster
+
+
+def _failed(submission: Submission, why: str) -> Finished:
+    return Finished(submission, Outcome(submission.student, failed=why), None, None)
 
 
 def _outcome(submission: Submission, results: Results) -> Outcome:
@@ -179,6 +252,6 @@ def _outcome(submission: Submission, results: Results) -> Outcome:
     )
 
 
-def _discard(finished: _Finished) -> None:
+def _discard(finished: Finished) -> None:
     if finished.tree is not None:
         finished.tree.discard()

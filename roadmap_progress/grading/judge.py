@@ -21,7 +21,7 @@ from roadmap_progress.grading.safe import make_safe
 from roadmap_progress.notebooks import LANGUAGE_INFO, NotebookNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from roadmap_progress.execution.engine import Done, Engine
     from roadmap_progress.grading.assignment import Assignment, Source
@@ -47,6 +47,34 @@ class Graded:
     notes: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     failed: str | None = None
+
+
+Results = dict[str, Graded | None]  # by notebook; None where it was not handed in
+
+
+def grade_all(
+    submitted: Mapping[str, bytes | None],
+    assignment: Assignment,
+    engine: Engine,
+    *,
+    files: str | None = None,
+    timeout_s: float = 30,
+) -> Results:
+    """Grade all notebooks of a submission.
+
+    Args:
+        submitted: by name; None, or no entry, where it was not handed in.
+        files: folder whose files lie beside the notebooks.
+
+    Raises:
+        ExecutionError: as `grade`.
+    """
+    return {
+        name: None
+        if (data := submitted.get(name)) is None
+        else grade(data, assignment, source, engine, files=files, timeout_s=timeout_s)
+        for name, source in assignment.sources.items()
+    }
 
 
 def grade(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nbgrader.coursedir import CourseDirectory
 
-UNFINISHED = ".roadmap-"  # prefix of a folder that is being made beside its place
+UNFINISHED = ".roadmap-"  # prefix of a folder that is being made beside its place; the maker's pid follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,10 @@ def find(
     pattern = course.format_path(course.submitted_directory, "*", assignment)
     found, graded, wanted = [], 0, set(students)
     base = Path(pattern.partition("*")[0])
-    for place in sorted(base.glob("*")) if base.is_dir() else []:
-        student = place.name
+    there = {place.name for place in base.iterdir()} if base.is_dir() else set()
+    for student in sorted(there & wanted if wanted else there):
         folder = Path(course.format_path(course.submitted_directory, student, assignment))
         if not folder.is_dir() or student.startswith("."):
-            continue
-        if wanted and student not in wanted:
             continue
         target = Path(course.format_path(course.autograded_directory, student, assignment))
         try:
@@ -74,7 +72,7 @@ def find(
             graded += 1
         else:
             found.append(Submission(student, folder, target, when))
-    if missing := wanted - {place.name for place in base.glob("*") if base.is_dir()}:
+    if missing := wanted - there:
         raise ClassroomError(f"{', '.join(sorted(missing))} handed nothing in for {assignment} (below {base})")
     return found, graded
 
@@ -102,7 +100,7 @@ class Tree:
         self._submission = submission
         parent = submission.target.parent
         parent.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
+        self.folder = _unfinished(parent)
         try:
             handed_in = os.open(submission.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -131,6 +129,14 @@ class Tree:
                 return None
             return file.read(SIZE_LIMIT_BYTES + 1)
 
+    def others(self) -> dict[str, bytes]:
+        """What lies beside the notebooks, by relative path."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+        }
+
     def put(self, name: str, text: str) -> None:
         """Add an executed notebook."""
         (self.folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
@@ -143,7 +149,7 @@ class Tree:
         self.folder.chmod(0o755)
         target = self._submission.target
         if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target.parent))
+            aside = _unfinished(target.parent)
             target.rename(aside / "old")
             self.folder.rename(target)
             shutil.rmtree(aside, ignore_errors=True)
@@ -156,10 +162,16 @@ class Tree:
 
 
 def sweep(course: CourseDirectory) -> None:
-    """Remove what an earlier run that was killed left half made."""
+    """Remove what an earlier run that was killed left half made; not what another process is making just now."""
     base = Path(course.format_path(course.autograded_directory, "*", "x").partition("*")[0])
     for place in base.glob(f"*/{UNFINISHED}*") if base.is_dir() else []:
-        shutil.rmtree(place, ignore_errors=True)
+        maker = place.name.removeprefix(UNFINISHED).partition("-")[0]
+        if maker == str(os.getpid()) or not (maker.isdecimal() and Path("/proc", maker).exists()):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _unfinished(parent: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{os.getpid()}-", dir=parent))
 
 
 def permissions(config: Any) -> int:

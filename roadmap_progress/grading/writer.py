@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from roadmap_progress.grading.assignment import Assignment
-    from roadmap_progress.grading.judge import Graded
+    from roadmap_progress.grading.judge import Graded, Results
     from roadmap_progress.grading.submissions import Submission, Tree
 
 BATCH = 20
 BATCH_S = 5.0
-
-Results = dict[str, "Graded | None"]  # by notebook; None where it was not handed in
 
 
 class Writer:
@@ -51,6 +49,11 @@ class Writer:
                 tree.discard()
             self._gradebook.db.commit = self._commit
             self._gradebook.close()
+
+    @property
+    def session(self) -> Any:
+        """The gradebook's database session."""
+        return self._gradebook.db
 
     def write(self, submission: Submission, results: Results, tree: Tree) -> None:
         """Take the grades of one submission; they are in the gradebook after the next `commit`."""

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.names import bound_names
@@ -367,6 +369,42 @@ def test_answers_that_end_themselves_between_two_cells_cost_cells_and_not_the_ru
     assert {one.ended for one in done} & {"crashed", "not run"}
 
 
+def test_a_process_that_somebody_else_kills_costs_nothing(engine: Engine) -> None:
+    """The kernel, short of memory, ends the largest process: not the fault of who is graded just then."""
+    cells = [
+        Step("import time", "locked"),
+        Step("def slow():\n    time.sleep(0.7)\n    return 1", "answer"),
+        Step("assert slow() == 1", "check"),
+    ]
+    launcher = engine.zygote._process
+    assert launcher is not None
+    with ThreadPoolExecutor(1) as pool:
+        for victim in (0, -1):  # the answers, the checks
+            running = pool.submit(engine.run, cells, graded=["slow"])
+            family: list[psutil.Process] = []
+            while len(family) < 3 and not running.done():
+                family = psutil.Process(launcher.pid).children(recursive=True)
+                time.sleep(0.02)
+            family[1:][victim].kill()
+            done, _ = running.result(60)
+            assert [(one.ended, one.outputs) for one in done] == [(None, [])] * 3
+
+
+def test_a_zygote_that_was_killed_is_an_error_in_words(engine: Engine) -> None:
+    clone = engine.zygote.clone()
+    launcher = engine.zygote._process
+    assert launcher is not None
+    (zygote,) = psutil.Process(launcher.pid).children()
+    (killed,) = zygote.children()
+    killed.kill()
+    killed.wait(10)
+    with pytest.raises(ExecutionError, match="zygote died"):
+        Engine(clone).run([Step("1", "answer")])
+    with pytest.raises(ExecutionError, match="zygote died"):
+        clone.clone()
+    clone.close()
+
+
 def test_a_call_that_never_returns_costs_its_check_and_the_next_one_passes(engine: Engine) -> None:
     hang = (
         "import time\ndef hang():\n    while True:\n        try: time.sleep(9)\n        except BaseException: pass"
@@ -436,6 +474,7 @@ def test_a_module_that_starts_threads_is_left_out_of_the_zygote(
 def test_nothing_is_left_when_the_process_that_grades_is_killed(tmp_path: Path) -> None:
     script = """
 import sys
+from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forks import Zygote
 from roadmap_progress.execution.names import bound_names

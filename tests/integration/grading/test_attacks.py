@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CORPUS = tomllib.loads((Path(__file__).parents[2] / "data" / "attacks.toml").read_text(encoding="utf-8"))
-SECRET, CHECK, SETUP, STUB = (CORPUS["victim"][name] for name in ("secret", "check", "setup", "stub"))
+SECRET, CHECK, CHECK_EACH, SETUP, STUB = (
+    CORPUS["victim"][name] for name in ("secret", "check", "check_each", "setup", "stub")
+)
 ATTACKS, LEAKS, HOGS, SHOWN = (CORPUS[name] for name in ("earn", "leak", "hog", "show"))
 
 
@@ -46,6 +48,7 @@ SOURCE = source_of(
         _cell("setup", SETUP),
         _cell("total", STUB, locked=False, solution=True),
         _cell("check", CHECK, grade=True, points=4.0),
+        _cell("each-check", CHECK_EACH, grade=True, points=1.0),
         _cell("other", "def other():\n    ...", locked=False, solution=True),
         _cell("other-check", "expect(other(), 'fine')", grade=True, points=1.0),
     ),
@@ -69,6 +72,7 @@ def hand_in(engine: Engine, attack: str, *, more: str = "", timeout_s: float = 5
             ("setup", SETUP),
             ("total", attack),
             ("check", "pass"),
+            ("each-check", "pass"),
             ("other", f"def other():\n    return 'fine'\n{more}"),
             ("other-check", "pass"),
         )
@@ -79,14 +83,14 @@ def hand_in(engine: Engine, attack: str, *, more: str = "", timeout_s: float = 5
 
 def test_an_honest_answer_earns_all(engine: Engine) -> None:
     honest = "def total(cart):\n    return sum(a * b for a, b in cart)\ndef total_each(cart):\n    return [a * b for a, b in cart]"
-    assert hand_in(engine, honest).scores == {"check": 4.0, "other-check": 1.0}
+    assert hand_in(engine, honest).scores == {"check": 4.0, "each-check": 1.0, "other-check": 1.0}
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_cheat_earns_nothing(engine: Engine, name: str) -> None:
     graded = hand_in(engine, ATTACKS[name])
     assert graded.failed is None
-    assert graded.scores["check"] == 0
+    assert graded.scores["check"] == graded.scores["each-check"] == 0
 
 
 @pytest.mark.parametrize("name", LEAKS)
@@ -106,7 +110,7 @@ def test_hidden_arguments_are_all_that_an_answer_learns(engine: Engine) -> None:
     """A call's arguments reach the answer, of course; they cannot be told to anybody."""
     spy = "seen = []\ndef total(cart):\n    seen.append(cart)\n    print(cart)\n    return 2\ntotal_each = total"
     graded = hand_in(engine, spy, more="print(seen)")
-    assert graded.scores == {"check": 0.0, "other-check": 1.0}
+    assert graded.scores == {"check": 0.0, "each-check": 0.0, "other-check": 1.0}
 
 
 def outside(attack: str, engine: Engine, **more: float) -> str:
@@ -266,10 +270,12 @@ def test_a_forged_notebook_is_graded_for_what_the_gradebook_knows(engine: Engine
     }
     graded = judge.grade(json.dumps(forged).encode(), ASSIGNMENT, SOURCE, engine)
     assert graded.failed is None
-    assert graded.scores == {"check": 0.0, "other-check": 0.0}
+    assert graded.scores == {"check": 0.0, "each-check": 0.0, "other-check": 0.0}
     found = [cell["metadata"].get("nbgrader") for cell in json.loads(graded.notebook)["cells"]]
-    assert [one["grade_id"] for one in found if one] == ["setup", "total", "check", "other", "other-check"]
-    assert [one.get("points") for one in found if one and one["grade"]] == [4, 1]
+    assert [one["grade_id"] for one in found if one] == [
+        "setup", "total", "check", "each-check", "other", "other-check",
+    ]  # fmt: skip
+    assert [one.get("points") for one in found if one and one["grade"]] == [4, 1, 1]
     assert any("more than once" in note for note in graded.notes)
 
 
