@@ -37,7 +37,8 @@ class _Before:
     def __init__(self, shell: Shell) -> None:
         self.builtins = dict(vars(builtins))
         self.modules = {
-            module: {name: value for name, value in vars(module).items() if isinstance(value, _CALLABLE)}
+            # By its real type: a lazy object (Django's settings) does its work when it is asked for `__class__`.
+            module: {name: value for name, value in vars(module).items() if issubclass(type(value), _CALLABLE)}
             for module in list(sys.modules.values())
             if type(module) is types.ModuleType and module.__name__ not in ("__main__", "builtins")
         }

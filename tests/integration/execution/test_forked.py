@@ -26,6 +26,13 @@ def test_a_fresh_run_has_nothing_imported_beforehand_and_the_others_have() -> No
     assert printed == ["True\n", "False\n", "True\n"]
 
 
+def test_a_module_with_an_object_that_is_not_ready_can_be_imported_beforehand() -> None:
+    """Django's settings raise when anything but their type is asked for before they are configured."""
+    cell = new_code_cell("from django.conf import settings\nprint(settings.configured)")
+    runs = dict(run_forked([Job(new_notebook(cells=[cell]))], modules=["django.conf"]))
+    assert runs[0].notebook.cells[0].outputs[0].text == "False\n"
+
+
 # A helper of the setup that fails, one that warns, and one whose failure has a cause.
 SETUP = """
 import sys
