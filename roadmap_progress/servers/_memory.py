@@ -1,7 +1,7 @@
-"""Where a PostgreSQL's directory is quick: in memory (/dev/shm), where there is room.
+"""Where a database server's directory is quick: in memory (/dev/shm), where there is room.
 
-A data directory is 1264 files, and a disk may take a second to make them. A folder for temporary files that
-somebody chose (TMPDIR) is respected.
+A PostgreSQL's data directory is 1264 files, and a disk may take a second to make them; a document store waits for
+the disk at each write. A folder for temporary files that somebody chose (TMPDIR) is respected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _sweep() -> None:
 
     A watchdog holds a lock on its directory as long as it lives.
     """
-    for directory in MEMORY.glob("roadmap-postgresql-*"):
+    for directory in (*MEMORY.glob("roadmap-postgresql-*"), *MEMORY.glob("roadmap-mongodb-*")):
         with suppress(OSError, ValueError):
             told = directory.stat()
             if told.st_uid != os.geteuid() or time.time() - told.st_mtime < STALE_S:
@@ -53,6 +53,9 @@ def _sweep() -> None:
             descriptor = os.open(directory, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: it is in use
+                for held in directory.glob("data/WiredTiger.lock"):  # by a document store, as long as it lives
+                    with held.open("r+b") as store:
+                        fcntl.lockf(store, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError, too
                 pid_file = directory / "server" / "data" / "postmaster.pid"
                 if not (pid_file.exists() and is_alive(int(pid_file.read_text(encoding="ascii").split()[0]))):
                     shutil.rmtree(directory, ignore_errors=True)

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from roadmap_progress.errors import ServerFailed, ServerUnavailable
 from roadmap_progress.processes import StopLimits, run, wait_until
+from roadmap_progress.servers import _memory
 from roadmap_progress.servers._found import Found, Install, Source, find_library, find_program
 from roadmap_progress.servers._kind import ServerKind, starting
 from roadmap_progress.servers._ports import PortServer, answers
@@ -55,7 +56,7 @@ class MongoDB(PortServer):
 
     def __init__(self, *, timeout_s: float) -> None:
         found = _implementation()
-        with starting(NAME) as watchdog:
+        with starting(NAME, parent=_memory.in_memory()) as watchdog:
             super().__init__(watchdog, found, timeout_s=timeout_s)
             (watchdog.directory / "data").mkdir()
             self._start()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from roadmap_progress.errors import ServerUnavailable
 from roadmap_progress.processes import wait_until
-from roadmap_progress.servers import documents, mongodb
+from roadmap_progress.servers import _memory, documents, mongodb
 
 pytestmark = pytest.mark.server
 
@@ -129,3 +130,25 @@ def test_nothing_is_left_of_it_when_its_owner_is_killed(tmp_path):
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     assert wait_until(lambda: not list(Path(tmp_path).iterdir()), timeout_s=30)
+
+
+def test_nothing_is_left_of_one_in_memory_when_its_owner_is_killed(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    if _memory.in_memory() is None:
+        pytest.skip("this machine has no gigabyte to spare in /dev/shm")
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as owner:
+        assert owner.stdout.readline().startswith("mongodb: ")
+        store = psutil.Process(int(owner.stdout.readline()))
+        folders = {
+            parent
+            for file in store.open_files()
+            for parent in Path(file.path).parents
+            if parent.parent == _memory.MEMORY
+        }
+        assert {folder.name[:16] for folder in folders} == {"roadmap-mongodb-"}
+        owner.kill()
+    assert wait_until(lambda: not any(folder.exists() for folder in folders), timeout_s=30)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -60,6 +62,7 @@ def test_what_a_killed_watchdog_left_in_memory_is_removed_and_nothing_else(roomy
     assert wait_until(lambda: not ended.is_running("short"), timeout_s=30)
     ended.close()
     stale, crashed = left("roadmap-postgresql-1"), left("roadmap-postgresql-2", pid=pid)
+    documents = left("roadmap-mongodb-1")
     kept = [
         left("roadmap-postgresql-new", age_s=0),
         left("roadmap-postgresql-running", pid=os.getpid()),
@@ -70,9 +73,34 @@ def test_what_a_killed_watchdog_left_in_memory_is_removed_and_nothing_else(roomy
     assert _memory.in_memory()
     assert not stale.exists()
     assert not crashed.exists()
+    assert not documents.exists()
     assert all(folder.exists() for folder in [*kept, watchdog.directory])
     watchdog.close()
     assert not watchdog.directory.exists()
+
+
+HOLDS = """
+import fcntl, sys
+held = open(sys.argv[1], "w")
+fcntl.lockf(held, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_directory_of_a_document_store_that_outlived_its_watchdog_is_left_alone(roomy_memory):
+    folder = roomy_memory / "roadmap-mongodb-1"
+    (folder / "data").mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    command = [sys.executable, "-c", HOLDS, str(folder / "data" / "WiredTiger.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as store:
+        assert store.stdout.readline() == "held\n"
+        assert _memory.in_memory()
+        assert folder.exists()
+        store.stdin.close()
+        store.wait(30)
+    assert _memory.in_memory()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("max\n", 1), ("3000000\n", 2)])
