@@ -221,10 +221,12 @@ class Plans:
             if any(check.topic == topic for check in exercise.checks)
             for part in exercise.answers
         }
+        parts = [check for exercise in self._exercises for check in exercise.checks]
+        checks = {check.grade_id for check in parts if check.topic == topic}
         cells = [
             self._stubs[name] if (name := notebooks.grade_id(cell) or "") in touched else cell
             for cell in code_cells(self._solved)
-            if not _is_check(cell) or cell.metadata.roadmap.topic == topic
+            if not _is_check(cell) or notebooks.grade_id(cell) in checks
         ]
 
         def judge(run: Run) -> Iterator[str]:
