@@ -140,7 +140,8 @@ def grade_each(
     Raises:
         ExecutionError: the cluster cannot be reached, is not as it should be, or went away.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    for name in ("distributed", "distributed.client"):  # dask gives both levels; what matters is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with _connected(address) as client, _stationed(client, station):
         todo, running = iter(items), _Running(client)
         while True:

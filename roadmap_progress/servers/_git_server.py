@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import json
 import os
@@ -205,11 +206,20 @@ class GitProtocol(StreamRequestHandler):
         command += ["--export-all", f"--base-path={folder}"]
         if not self.settings["users"]:
             command.append("--enable=receive-pack")
-        served = [] if self.settings["private"] else [folder]
-        if served:
-            run_between(
-                [*command, *served], source=self.request, sink=self.request, env=self.settings["environment"]
-            )
+        if self.settings["private"]:
+            self.refuse("this host serves its users alone, and git:// knows no users; ask over http")
+            return
+        run_between([*command, folder], source=self.request, sink=self.request, env=self.settings["environment"])
+
+    def refuse(self, why: str) -> None:
+        """Say why, in a packet that a client prints; see git's documentation, gitprotocol-pack.
+
+        The request is read first: a client whose connection closes while it writes dies without a word.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            self.rfile.read(max(int(self.rfile.read(4), 16) - 4, 0))
+            packet = f"ERR {why}\n".encode()
+            self.wfile.write(f"{len(packet) + 4:04x}".encode() + packet)
 
 
 def main() -> None:

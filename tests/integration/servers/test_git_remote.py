@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -174,8 +175,20 @@ def test_a_private_host_serves_its_users_alone(git):
     with git_remote(users=USERS, private=True) as host:
         host.create("shop")
         assert git("clone", "-q", host.url("shop"), "nobody").returncode == 128
-        assert git("clone", "-q", host.git_url("shop"), "daemon").returncode == 128
+        refused = git("clone", "-q", host.git_url("shop"), "daemon")
+        assert refused.returncode == 128
+        assert "remote error: this host serves its users alone" in refused.stderr
         assert git("clone", "-q", host.url("shop", "bo"), "bo").returncode == 0
+
+
+def test_a_private_host_hangs_up_on_what_is_no_git():
+    with git_remote(users=USERS, private=True) as host:
+        host.create("shop")
+        address = urlsplit(host.git_url("shop"))
+        with socket.create_connection((address.hostname, address.port), timeout=60) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):  # what it did not read
+                assert client.recv(100) == b""
 
 
 def test_a_hook_on_the_host_refuses_whom_it_does_not_know(git, clone):
