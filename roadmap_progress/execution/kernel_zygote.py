@@ -19,20 +19,22 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import json
 import os
 import random
 import runpy
-import selectors
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-MESSAGE_BYTES = 1 << 20  # an environment may be large
+from roadmap_progress.execution import serving
+
+if TYPE_CHECKING:
+    import resource
+
 _PDEATHSIG = 1
 ALWAYS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.pylab.backend_inline", "IPython.core.completer")
 
@@ -44,74 +46,40 @@ class _KernelZygote:
 
     def run(self) -> None:
         """Serve until the client is gone; then end the kernels."""
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _end)
-        selector = selectors.DefaultSelector()
-        selector.register(self._control, selectors.EVENT_READ)
-        selector.register(reading, selectors.EVENT_READ)
         try:
-            while True:
-                for key, _ in selector.select():
-                    if key.fileobj == reading:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(reading, 4096)
-                        self._reap()
-                    elif not self._request():
-                        return
+            serving.serve(self._control, self._request, self._ended)
         finally:
             for pid in self._kernels:
                 _signal(pid, signal.SIGKILL)
 
-    def _request(self) -> bool:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 3)
-        except ConnectionError:
-            return False
-        if not data:
-            return False
-        message = json.loads(data)
+    def _request(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "import" in message:
-            self._tell({"ready": self._folder, "threads": _import([*ALWAYS, *message["import"]])})
+            threads = _import([*ALWAYS, *message["import"]])
+            serving.tell(self._control, {"ready": self._folder, "threads": threads})
         elif "signal" in message:
             if message["pid"] in self._kernels:  # not reaped: the number is still its own
                 _signal(message["pid"], message["signal"])
         else:
             self._start(message, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return True
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
         own = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:  # no process left, no memory
-            self._tell({"failed": str(error)})
+            serving.tell(self._control, {"failed": str(error)})
             return
         if pid == 0:
             _kernel(message, descriptors, own)
         self._kernels.add(pid)
-        self._tell({"pid": pid})
+        serving.tell(self._control, {"pid": pid})
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid in self._kernels:
-                _signal(pid, signal.SIGKILL)  # what is left of its group
-                self._kernels.discard(pid)
-                self._tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # gone: the next read says so
-            self._control.send(json.dumps(message).encode())
+    def _ended(self, pid: int, status: int, _: resource.struct_rusage) -> None:
+        if pid in self._kernels:
+            _signal(pid, signal.SIGKILL)  # what is left of its group
+            self._kernels.discard(pid)
+            serving.tell(self._control, {"ended": pid, "status": status})
 
 
 def _import(modules: list[str]) -> str | None:

@@ -17,21 +17,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import json
 import os
 import random
-import selectors
 import signal
 import socket
 import sys
 import tempfile
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from roadmap_progress.execution import wire
+from roadmap_progress.execution import serving, wire
 
-MESSAGE_BYTES = 1 << 16
-CHANNELS_LIMIT = 8
+if TYPE_CHECKING:
+    import resource
+
 ALWAYS = (
     "IPython.core.magics",
     "IPython.core.completer",
@@ -72,48 +71,28 @@ class _Zygote:
         self._children: dict[int, int] = {}  # pid -> the number that the other side gave it
 
     def run(self) -> None:
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        selector = selectors.DefaultSelector()
-        selector.register(self._control, selectors.EVENT_READ)
-        selector.register(reading, selectors.EVENT_READ)
         try:
-            while True:
-                for key, _ in selector.select():
-                    if key.fileobj == reading:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(reading, 4096)
-                        self._reap()
-                    elif not self._request():
-                        return
+            serving.serve(self._control, self._request, self._ended)
         finally:
             for pid in self._children:
                 _kill(pid)
 
-    def _request(self) -> bool:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, CHANNELS_LIMIT)
-        except ConnectionError:
-            return False
-        if not data:
-            return False
-        message = json.loads(data)
+    def _request(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "kill" in message:
             for pid, number in self._children.items():
                 if number == message["kill"]:
                     _kill(pid)
-            return True
-        if "import" in message:
+        elif "import" in message:
             self._import(message["import"])
         elif "clone" in message:
             self._clone(descriptors[0])
         else:
             self._fork(message, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return True
+
+    def _ended(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        number = self._children.pop(pid, None)
+        if number is not None:
+            serving.tell(self._control, {"ended": number, "status": status, "peak_mb": usage.ru_maxrss >> 10})
 
     def _import(self, modules: list[str]) -> None:
         gc.unfreeze()
@@ -132,7 +111,7 @@ class _Zygote:
         gc.collect()
         gc.disable()
         gc.freeze()
-        self._tell({"skipped": skipped, "threads": culprit})
+        serving.tell(self._control, {"skipped": skipped, "threads": culprit})
 
     def _clone(self, descriptor: int) -> None:
         control = socket.socket(fileno=os.dup(descriptor))
@@ -154,29 +133,12 @@ class _Zygote:
         try:
             pid = sandbox.fork()
         except OSError as error:  # no process left, no memory
-            self._tell({"ended": message["fork"], "status": None, "error": str(error)})
+            serving.tell(self._control, {"ended": message["fork"], "status": None, "error": str(error)})
             return
         if pid == 0:
             _child(message, descriptors, self._filter)
         self._children[pid] = message["fork"]
-        self._tell({"pid": pid, "fork": message["fork"]})
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            number = self._children.pop(pid, None)
-            if number is not None:
-                ended = os.waitstatus_to_exitcode(status)
-                self._tell({"ended": number, "status": ended, "peak_mb": usage.ru_maxrss >> 10})
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # gone: the next read says so
-            self._control.send(json.dumps(message).encode())
+        serving.tell(self._control, {"pid": pid, "fork": message["fork"]})
 
 
 def _child(message: dict[str, Any], descriptors: list[int], filter_code: bytes) -> NoReturn:
