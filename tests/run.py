@@ -118,7 +118,7 @@ def plan(scope: Scope) -> list[Step]:
 def pytest(*arguments: str, parallel: bool = False) -> list[str]:
     """A pytest run; `parallel` spreads modules over the cores."""
     workers = ["-n", "auto", "--dist", "loadscope"] if parallel else []
-    return [sys.executable, "-m", "pytest", "-q", *workers, *arguments]
+    return [sys.executable, "-m", "pytest", "-q", "--durations=12", *workers, *arguments]
 
 
 def nbval(folder: str, numbers: list[str] | None, *, strict: bool) -> list[str]:
