@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# cell magics whose cell is no Python of the notebook: a file, or another program's
+_TEXT_MAGICS = frozenset(
+    ("file", "writefile", "!", "system", "sx", "bash", "cmd", "perl", "pypy", "python", "python2", "python3",
+     "ruby", "script", "sh", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "SVG")
+)  # fmt: skip
+
 
 def names_of_answers(released: Iterable[str], locked: Iterable[str]) -> frozenset[str]:
     """The names that checks take from the answers.
@@ -31,7 +37,7 @@ def names_of_answers(released: Iterable[str], locked: Iterable[str]) -> frozense
 def bound_names(source: str) -> set[str]:
     """Names that a cell binds at its top level: assignments, functions, classes, imports, loops, with."""
     found: set[str] = set()
-    pending: list[ast.AST] = list(parsed(source).body)
+    pending: list[ast.AST] = list(_of_the_notebook(source).body)
     while pending:
         node = pending.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -47,13 +53,13 @@ def bound_names(source: str) -> set[str]:
 
 def read_names(source: str) -> set[str]:
     """Names that a cell mentions, in its functions too; not attributes, not words of its texts."""
-    return {node.id for node in ast.walk(parsed(source)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(_of_the_notebook(source)) if isinstance(node, ast.Name)}
 
 
 def global_reads(source: str) -> set[str]:
     """Names that a cell reads from outside of its functions, which their own variables are not."""
     found: set[str] = set()
-    tables = [symtable.symtable(ast.unparse(parsed(source)), "cell", "exec")]
+    tables = [symtable.symtable(ast.unparse(_of_the_notebook(source)), "cell", "exec")]
     while tables:
         table = tables.pop()
         read = [one for one in table.get_symbols() if one.is_referenced()]
@@ -63,7 +69,7 @@ def global_reads(source: str) -> set[str]:
 
 
 def imported_modules(source: str) -> list[str]:
-    """The modules that a cell imports, in its functions too; not those beside it (`from . import …`)."""
+    """The modules that a cell or the file that it writes imports, in functions too; not those beside it."""
     found = []
     for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
@@ -74,9 +80,17 @@ def imported_modules(source: str) -> list[str]:
 
 
 def parsed(source: str) -> ast.Module:
-    """The cell as Python reads it, magics left out; empty if it cannot be read."""
+    """The cell, or the file that it writes, as Python reads it, magics left out; empty if it cannot be read."""
     lines = ("pass" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
     try:
         return ast.parse("\n".join(lines))
     except SyntaxError:
         return ast.Module([], [])
+
+
+def _of_the_notebook(source: str) -> ast.Module:
+    """As `parsed`; empty for a cell whose names are none of the notebook's, such as a file."""
+    first = source.lstrip().partition("\n")[0]
+    if first.startswith("%%") and (first[2:].split() or [""])[0] in _TEXT_MAGICS:
+        return ast.Module([], [])
+    return parsed(source)

@@ -41,6 +41,14 @@ def test_text_that_does_not_parse_has_no_names() -> None:
     assert bound_names("%%writefile shop.py\nx = (") == set()
 
 
+def test_a_file_that_a_cell_writes_has_no_names_of_the_notebook() -> None:
+    source = "\n%%writefile a2.py\nimport alembic\nrevision = 'a2'\ndef upgrade():\n    print(revision)"
+    assert bound_names(source) == read_names(source) == global_reads(source) == set()
+    assert imported_modules(source) == ["alembic"]
+    assert bound_names("%%time\nbooks = 1") == {"books"}
+    assert names_of_answers([source], ["def revision():\n    return 'a2'"]) == set()
+
+
 def test_what_a_cell_reads_from_outside_its_functions() -> None:
     source = """
 %time pass
