@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine
 
+    from roadmap_progress.execution.shell import Output
+
 _KNOWN_AS = {"numpy": "np", "pandas": "pd", "matplotlib.pyplot": "plt", "datetime": "dt", "scipy": "sp"}
 _UNBIND, _BIND = "_roadmap_unbind", "_roadmap_bind"
 
@@ -50,7 +52,7 @@ class _Checks:
         self.timeout_s = 30.0  # of the cell that runs
         self._graded: set[str] = set()
         self._reach = proxies.Reach(guarded=True, own_class=self._own_class)
-        self._reach.peer = self._peer = Peer(answers, self._handle)
+        self._peer = Peer(answers, self._handle)
         self._fetched: set[str] = set()
         self._beside: set[str] = set()
         shell = self._cells.shell
@@ -66,18 +68,29 @@ class _Checks:
             self.timeout_s = message["timeout_s"]
             if "check" in message:
                 self._reach.operators_allowed = message["operators"]
-                graded = self._graded = set(message["graded"])
-                try:
-                    self._look_up(message["check"], graded, rebound=message["rebound"])
-                    outputs, count = self._cells.run(message["check"], message["timeout_s"])
-                    if not any(output.get("ename") == "CellTimeout" for output in outputs):
-                        self._peer.call({"do": "turn over"})
-                except (OtherEnded, wire.ProtocolError) as error:
-                    outputs, count = [_error(error)], self._cells.shell.execution_count
+                self._graded = set(message["graded"])
+                self._reach.peer = self._peer  # the answers listen; for a locked cell they do not
+                outputs, count = self._check(message)
+                self._reach.peer = None
                 wire.send(self._control, {"outputs": outputs, "count": count})
             else:
                 outputs, count = self._cells.run(message["run"], message["timeout_s"])
                 wire.send(self._control, {"outputs": outputs, "count": count})
+
+    def _check(self, message: dict[str, Any]) -> tuple[list[Output], int]:
+        """Run a check, and give the turn back to the answers; the engine ends them when it took too long."""
+        count = self._cells.shell.execution_count
+        try:
+            try:
+                self._look_up(message["check"], self._graded, rebound=message["rebound"])
+                outputs, count = self._cells.run(message["check"], message["timeout_s"])
+            except wire.ProtocolError as error:
+                outputs = [_error(error)]
+            if not any(output.get("ename") == "CellTimeout" for output in outputs):
+                self._peer.call({"do": "turn over"})
+        except (OtherEnded, wire.ProtocolError) as error:
+            outputs = [_error(error)]
+        return outputs, count
 
     def show(self, stream: str, text: str) -> None:
         """Add what was printed elsewhere to the cell's outputs."""

@@ -7,6 +7,7 @@ comes back to the thread that made ours, so callbacks nest as they would in one 
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections import defaultdict
@@ -39,6 +40,9 @@ class Peer:
         self._inboxes: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = defaultdict(queue.SimpleQueue)
         self._serving = threading.local()
         self._main = threading.main_thread()
+        self._numbers = itertools.count(1)
+        self._replies: dict[int, dict[str, Any] | None] = {}  # only to those who wait
+        self._last: str | None = None
         self._ended = False
 
     def call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -50,16 +54,22 @@ class Peer:
         """
         name = self._name()
         self._inboxes[name]  # there before the reply can be: another thread may read it
-        crowd = threading.active_count() > 1
-        self._send({**request, "from": name, "for": getattr(self._serving, "name", None), "crowd": crowd})
-        while True:
-            message = self._next(name)
-            if "reply" in message:
-                reply = message["reply"]
-                if not isinstance(reply, dict):
+        crowd, number = threading.active_count() > 1, next(self._numbers)
+        self._replies[number] = None
+        try:
+            waiting_for = getattr(self._serving, "name", None)
+            self._send({**request, "from": name, "for": waiting_for, "crowd": crowd, "number": number})
+            while (reply := self._replies[number]) is None:
+                message = self._next(name)
+                if "reply" not in message:
+                    self._serve(message)
+                elif not isinstance(message["reply"], dict):
                     raise wire.ProtocolError("a reply that is no JSON object")
-                return reply
-            self._serve(message)
+                elif type(answered := message.get("number")) is int and answered in self._replies:
+                    self._replies[answered] = message["reply"]
+        finally:
+            del self._replies[number]
+        return reply
 
     def serve_until(self, last: str) -> None:
         """Serve the other side's requests in this thread until it asks for `last`, which is only confirmed.
@@ -69,10 +79,11 @@ class Peer:
         Raises:
             OtherEnded: it is gone.
         """
+        self._last = last
         while True:
             message = self._next("")
             if message.get("do") == last:
-                self._send({"reply": {"value": ["one", "None"]}, "to": message.get("from")})
+                self._reply(message, {"value": ["one", "None"]})
                 return
             if message.get("crowd"):
                 threading.Thread(target=self._serve, args=(message,), daemon=True).start()
@@ -87,10 +98,13 @@ class Peer:
         finally:
             self._serving.name = before
         try:
-            self._send({"reply": reply, "to": message.get("from")})
+            self._reply(message, reply)
         except OtherEnded:
             if threading.current_thread() is self._main:
                 raise
+
+    def _reply(self, message: dict[str, Any], reply: dict[str, Any]) -> None:
+        self._send({"reply": reply, "to": message.get("from"), "number": message.get("number")})
 
     def _name(self) -> str:
         return str(threading.get_ident())
@@ -128,6 +142,8 @@ class Peer:
             return
         try:
             message = wire.receive(self._channel)
+        except TimeoutError:  # raised by a signal handler of the cell: the channel has no limit
+            raise
         except (EOFError, OSError):
             self._ended = True
             for inbox in list(self._inboxes.values()):
@@ -137,7 +153,7 @@ class Peer:
         if isinstance(wanted, str) and wanted in self._inboxes:
             self._inboxes[wanted].put(message)
         elif "reply" not in message:
-            if reader == "":  # the idle main thread: requests are its work
+            if reader == "" or message.get("do") == self._last is not None:  # the idle main thread's work
                 self._inboxes[""].put(message)
             else:  # a callback from a thread that the other side started itself
                 threading.Thread(target=self._serve, args=(message,), daemon=True).start()

@@ -16,6 +16,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import values
 from roadmap_progress.execution.classes import library_class, library_name
 from roadmap_progress.execution.operations import (
@@ -66,7 +67,7 @@ class Reach:
     """One side's objects that the other side knows, and its stand-ins for the other side's.
 
     Args:
-        peer: set by the owner before the first stand-in is used.
+        peer: set by the owner; None while nobody is there who could do what a stand-in is asked.
         guarded: whether this side must not let the other decide.
         own_class: finds a class that a locked cell made on this side, by qualified name: both sides ran that cell,
             and a class of the other side that it made is taken for ours.
@@ -329,9 +330,11 @@ class Reach:
         """Have the other side do it with its objects.
 
         Raises:
+            ExecutionError: nobody is there.
             BaseException: what it raised over there.
         """
-        assert self.peer is not None, "a reach is tied to its peer before use"  # noqa: S101
+        if self.peer is None:
+            raise ExecutionError(f"{operation!r} of an object of the answers: only a check can ask for that")
         reply = self.peer.call(
             {
                 "do": operation,

@@ -310,6 +310,60 @@ def test_an_answer_cannot_replace_what_a_locked_cell_made(engine: Engine) -> Non
     assert errors(done[2]) == ["AssertionError: "]
 
 
+def test_a_locked_cell_cannot_ask_the_answers_and_does_not_wait_for_them(engine: Engine) -> None:
+    steps = [
+        Step("def f():\n    return 1", "answer"),
+        Step("assert f() == 1", "check"),
+        Step("made = f()", "locked"),
+        Step("assert f() == 1 and made == 1", "check"),
+        Step("x = 2", "answer"),
+        Step("assert f() == 1 and x == 2", "check"),
+    ]
+    done, usage = engine.run(steps, graded=["f", "x"], timeout_s=5)
+    assert [errors(one) for one in done] == [[]] * 6
+    assert usage.seconds < 5
+
+
+def test_a_question_that_a_check_gives_up_leaves_no_answer_to_the_next_one(engine: Engine) -> None:
+    checked = """
+        import signal, threading
+        def give_up(*_):
+            raise TimeoutError("given up")
+        signal.signal(signal.SIGUSR1, give_up)
+        threading.Timer(0.2, signal.pthread_kill, [threading.main_thread().ident, signal.SIGUSR1]).start()
+        try:
+            slow()
+        except TimeoutError:
+            pass
+        assert f() == 1 and f() == 1
+    """
+    steps = [
+        Step("import time\ndef slow():\n    time.sleep(0.6)\n    return 'slow'\ndef f():\n    return 1", "answer"),
+        Step(textwrap.dedent(checked), "check"),
+        Step("x = 2", "answer"),
+        Step("assert f() == 1 and x == 2", "check"),
+    ]
+    done, _ = engine.run(steps, graded=["slow", "f", "x"], timeout_s=5)
+    assert [errors(one) for one in done] == [[]] * 4
+
+
+def test_a_thread_of_the_answers_that_still_waits_does_not_keep_the_turn(engine: Engine) -> None:
+    start = """
+        import threading, time
+        def start(callback):
+            threading.Thread(target=callback, daemon=True).start()
+            time.sleep(0.3)  # until it waits for what it asked, and reads for all
+    """
+    steps = [
+        Step(textwrap.dedent(start), "answer"),
+        Step("import threading\nnever = threading.Event()\nstart(never.wait)", "check"),
+        Step("x = 2", "answer"),
+        Step("assert x == 2", "check"),
+    ]
+    done, _ = engine.run(steps, graded=["start", "x"], timeout_s=5)
+    assert [errors(one) for one in done] == [[]] * 4
+
+
 def test_a_marked_helper_of_a_locked_cell_runs_beside_the_answers(engine: Engine) -> None:
     steps = [
         Step(
