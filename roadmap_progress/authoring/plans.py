@@ -103,9 +103,9 @@ class Plans:
         stubs = [self._stub(exercise) for exercise in self._exercises]
         self.plans += stubs if only else [Plan(code_cells(released), self._judge_stub)]
 
-    def whole(self) -> Plan:
-        """The whole solved notebook, as it is."""
-        return Plan(code_cells(self._solved), self._judge_solution, fresh=True)
+    def whole(self, *, fresh: bool = True) -> Plan:
+        """The whole solved notebook, as it is; `fresh` sees also what its libraries print when they are imported."""
+        return Plan(code_cells(self._solved), self._judge_solution, fresh=fresh)
 
     def doubts(self) -> list[Plan]:
         """When all plans have run: more, where no mistake is known to pass every visible check, but one may."""

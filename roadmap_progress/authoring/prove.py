@@ -102,14 +102,14 @@ def prove(
 
 
 def solve(root: Path, notebook: Notebook, *, times: int = 1) -> list[Solved]:
-    """Run the whole solved notebook so many times, one after the other.
+    """Run the whole solved notebook so many times, one after the other, as a class is graded: libraries are there.
 
     Raises:
         SourceError: the notebook's built files are stale, or its source is wrong.
         ExecutionError: no process could be forked.
     """
     subject = _Subject(root, notebook)
-    subject.plans = [subject.runs.whole() for _ in range(times)]
+    subject.plans = [subject.runs.whole(fresh=False) for _ in range(times)]
     for _ in _run([(subject, plan) for plan in subject.plans], workers=1):
         pass
     return [Solved(plan.problems or [], plan.seconds) for plan in subject.plans]
