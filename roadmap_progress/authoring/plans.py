@@ -104,7 +104,7 @@ class Plans:
         self.plans += stubs if only else [Plan(code_cells(released), self._judge_stub)]
 
     def whole(self, *, fresh: bool = True) -> Plan:
-        """The whole solved notebook, as it is; `fresh` sees also what its libraries print when they are imported."""
+        """The whole solved notebook as it is; `fresh`: sees what its libraries print when they are imported."""
         return Plan(code_cells(self._solved), self._judge_solution, fresh=fresh)
 
     def doubts(self) -> list[Plan]:
