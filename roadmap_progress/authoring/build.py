@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Part of every source's digest: raise it when the builder makes other notebooks of the same sources.
 BUILDER = "1"
+BESIDE = {".ipynb_checkpoints", ".hypothesis"}  # what Lab and hypothesis write beside a notebook that runs
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _strays(folder: Path, expected: set[Path]) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path not in expected and ".ipynb_checkpoints" not in path.parts
+        if path.is_file() and path not in expected and not BESIDE.intersection(path.parts)
     )
 
 

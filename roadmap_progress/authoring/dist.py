@@ -36,7 +36,9 @@ PARTS = (
     "LICENSE",
     "LICENSE-content",
 )
-IGNORED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc", "*.egg-info", ".*cache")
+IGNORED = shutil.ignore_patterns(
+    "__pycache__", ".ipynb_checkpoints", ".hypothesis", "*.pyc", "*.egg-info", ".*cache"
+)
 
 
 def distribute(root: Path, target: Path) -> list[Path]:

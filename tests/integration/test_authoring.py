@@ -104,9 +104,13 @@ def test_check_finds_edits_in_built_files_and_strays(built: Path) -> None:
     exercise = built / "exercises/01-foundations/1.1-sums.ipynb"
     edit(exercise, "Write `add", "Please write `add")
     shutil.copy2(exercise, built / "course/01-foundations/1.9-stray.ipynb")
+    examples = built / "course/01-foundations/.hypothesis/examples"
+    examples.mkdir(parents=True)
+    (examples / "one").touch()  # a lesson that ran beside its notebook leaves them
     words = "\n".join(build.check(built))
     assert "1.1-sums.ipynb is not what nbgrader released" in words
     assert "1.9-stray.ipynb is built from nothing" in words
+    assert ".hypothesis" not in words
 
 
 def test_what_lies_beside_a_solution_is_never_released(built: Path, exercises_file: Path) -> None:
