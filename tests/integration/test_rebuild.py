@@ -40,7 +40,7 @@ def test_a_rebuild_elsewhere_leaves_no_difference(tmp_path: Path) -> None:
     root = tmp_path / "somewhere else"
     root.mkdir()
     for part in ("content", *BUILT):
-        shutil.copytree(REPOSITORY / part, root / part, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+        shutil.copytree(REPOSITORY / part, root / part, ignore=shutil.ignore_patterns(*build.BESIDE))
     for name in ("pyproject.toml", "nbgrader_config.py"):
         shutil.copy2(REPOSITORY / name, root / name)
     for built in ("solutions", "exercises"):
@@ -48,5 +48,5 @@ def test_a_rebuild_elsewhere_leaves_no_difference(tmp_path: Path) -> None:
     build.build(root, [], force=True, say=lambda _: None)
     for folder in BUILT:
         for path in sorted((REPOSITORY / folder).rglob("*.*")):
-            if ".ipynb_checkpoints" not in path.parts:
+            if path.is_file() and not build.BESIDE.intersection(path.parts):
                 assert comparable(root / path.relative_to(REPOSITORY)) == comparable(path), path.name
