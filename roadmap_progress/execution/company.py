@@ -30,25 +30,30 @@ class Company:
 
     Args:
         steps: all cells of the notebook: they tell which processes it needs.
+        apart: whether checks run in a process of their own.
         timeout_s: limit for each cell.
 
     Attributes:
         answers, checks: None while not running.
     """
 
-    def __init__(self, zygote: Zygote, sandbox: Sandbox, steps: Iterable[Step], timeout_s: float) -> None:
+    def __init__(
+        self, zygote: Zygote, sandbox: Sandbox, steps: Iterable[Step], timeout_s: float, *, apart: bool
+    ) -> None:
         steps = list(steps)
+        self._apart = apart and any(step.kind == "check" and not step.same_process for step in steps)
         self._zygote, self._sandbox, self._timeout_s = zygote, sandbox, timeout_s
         self._with_servers = fixtures.wanted(step.source for step in steps)
         self._with_probe = any(probe.MARK in step.source for step in steps if step.kind == "locked")
         self._ends: dict[str, dict[str, socket.socket]] = defaultdict(dict)
         self.answers: Child | None = None
         self.checks: Child | None = None
+        self._coming: Child | None = None  # the checks' process, until it is ready
         self._probe: Child | None = None
         self._servers: Child | None = None
 
     def start(self) -> None:
-        """Fork the answers' process, and that of their servers.
+        """Fork the answers' process, and that of their servers; the checks' gets ready meanwhile.
 
         Raises:
             ExecutionError: no process could be forked, or the sandbox could not be built.
@@ -64,18 +69,22 @@ class Company:
             self.answers = self._fork("answers", self._sandbox)
             if self._with_servers:
                 self._servers = self._fork("servers", fixtures.sandbox(self._sandbox), role="fixtures")
+            if self._apart:
+                self._coming = self._begin("checks", self._sandbox)
         except ExecutionError:
             self.end()
             raise
 
     def join_checks(self) -> None:
-        """Fork the checks' process beside the answers, and that of its probe.
+        """Wait for the checks' process beside the answers, and for that of its probe.
 
         Raises:
             EOFError: the answers' process has ended.
         """
         try:
-            self.checks = self._fork("checks", self._sandbox)
+            coming, self._coming = self._coming or self._begin("checks", self._sandbox), None
+            coming.await_ready()
+            self.checks = coming
             if self._with_probe:
                 self._probe = self._fork("probe", self._sandbox)
         except ExecutionError as error:
@@ -116,11 +125,14 @@ class Company:
     def end(self) -> int:
         """End all; returns the largest resident size of one of them, in MB."""
         peak = 0
-        for child in (self._probe, self.checks, self.answers, self._servers):
-            if child is not None:
-                with contextlib.suppress(ExecutionError):
-                    peak = max(peak, int(child.end().get("peak_mb", 0)))
-        self._probe = self.checks = self.answers = self._servers = None
+        everybody = (self._probe, self._coming, self.checks, self.answers, self._servers)
+        children = [child for child in everybody if child is not None]
+        for child in children:
+            child.kill()
+        for child in children:
+            with contextlib.suppress(ExecutionError):
+                peak = max(peak, int(child.end().get("peak_mb", 0)))
+        self._probe = self._coming = self.checks = self.answers = self._servers = None
         for own in self._ends.values():
             for end in own.values():
                 end.close()
@@ -131,9 +143,14 @@ class Company:
         self._ends[one][other], self._ends[other][one] = socket.socketpair(socket.AF_UNIX, kind)
 
     def _fork(self, who: str, sandbox: Sandbox, *, role: str | None = None) -> Child:
+        child = self._begin(who, sandbox, role=role)
+        child.await_ready()
+        return child
+
+    def _begin(self, who: str, sandbox: Sandbox, *, role: str | None = None) -> Child:
         channels = self._ends.pop(who, {})
         try:
-            return self._zygote.fork(role or who, sandbox, channels=channels, join=self.answers)
+            return self._zygote.begin(role or who, sandbox, channels=channels, join=self.answers)
         finally:
             for channel in channels.values():
                 channel.close()

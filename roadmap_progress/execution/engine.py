@@ -132,7 +132,9 @@ class _Run:
         self.done: list[Done] = []
         self._engine, self._graded, self._rebound = engine, graded, rebound
         self._timeout_s = timeout_s
-        self._company = Company(engine.zygote, replace(engine.sandbox, files=files), steps, timeout_s)
+        self._company = Company(
+            engine.zygote, replace(engine.sandbox, files=files), steps, timeout_s, apart=engine.apart
+        )
         self._locked_there = 0  # how many steps the checks' process has behind it
 
     def __enter__(self) -> Self:

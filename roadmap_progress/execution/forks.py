@@ -149,14 +149,33 @@ class Zygote:
         channels: Mapping[str, socket.socket] | None = None,
         join: Child | None = None,
     ) -> Child:
-        """A child in the sandbox, or in that of another child beside it.
+        """A child in the sandbox, or in that of another child beside it, ready for work.
+
+        Takes what `begin` takes.
+
+        Raises:
+            ExecutionError: it could not be forked, or died before it was ready.
+        """
+        child = self.begin(role, sandbox, channels=channels, join=join)
+        child.await_ready()
+        return child
+
+    def begin(
+        self,
+        role: str,
+        sandbox: Sandbox,
+        *,
+        channels: Mapping[str, socket.socket] | None = None,
+        join: Child | None = None,
+    ) -> Child:
+        """A child that is on its way into its sandbox; `Child.await_ready` comes before everything else.
 
         Args:
             role: the module of this package that serves in it, "answers", "checks", "probe" or "fixtures".
             channels: sockets that it gets besides the one to us, by the names that it knows.
 
         Raises:
-            ExecutionError: it could not be forked, or died before it was ready.
+            ExecutionError: it could not be forked.
         """
         ours, theirs = socket.socketpair()
         number, self._next = self._next, self._next + 1
@@ -171,18 +190,10 @@ class Zygote:
         try:
             with theirs:
                 self._send(request, [theirs, *channels.values()])
-            child = Child(self, number, self._forked(number), ours)
+            return Child(self, number, self._forked(number), ours)
         except ExecutionError:
             ours.close()
             raise
-        try:
-            said = child.receive(30)
-        except (EOFError, OSError, wire.ProtocolError) as error:
-            said = {"failed": str(error)}
-        if "failed" in said:
-            ended = child.end()
-            raise ExecutionError(f"no sandbox: {said['failed']} (the process ended with {ended.get('status')})")
-        return child
 
     def _forked(self, number: int) -> int:
         while True:
@@ -216,14 +227,18 @@ class Zygote:
             self._ended[message["ended"]] = message
         return message
 
-    def end(self, number: int) -> dict[str, Any]:
-        """Kill a child with all its processes and wait for its end; returns status and peak memory."""
+    def kill(self, number: int) -> None:
+        """Have a child killed with all its processes, without waiting for its end."""
+        if self._control is not None and number not in self._ended:
+            self._control.settimeout(10)
+            with contextlib.suppress(OSError):
+                self._control.send(json.dumps({"kill": number}).encode())
+
+    def ended(self, number: int) -> dict[str, Any]:
+        """Wait for the end of a child that was killed; returns status and peak memory."""
         if self._control is None:
             return {}
         self._control.settimeout(10)
-        if number not in self._ended:
-            with contextlib.suppress(OSError):
-                self._control.send(json.dumps({"kill": number}).encode())
         while number not in self._ended:
             self._listen()
         return self._ended.pop(number)
@@ -260,6 +275,7 @@ class Child:
     pid: int
     channel: socket.socket
     _over: dict[str, Any] | None = field(default=None)
+    _killed: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -285,9 +301,30 @@ class Child:
         """The child's next message; the limit holds for the whole of it."""
         return wire.receive(self.channel, timeout_s=timeout_s)
 
+    def await_ready(self) -> None:
+        """Wait until it is shut in.
+
+        Raises:
+            ExecutionError: it could not be, and has ended.
+        """
+        try:
+            said = self.receive(30)
+        except (EOFError, OSError, wire.ProtocolError) as error:
+            said = {"failed": str(error)}
+        if "failed" in said:
+            ended = self.end()
+            raise ExecutionError(f"no sandbox: {said['failed']} (the process ended with {ended.get('status')})")
+
+    def kill(self) -> None:
+        """Kill it and everything that it started, without waiting; `end` waits."""
+        if self._over is None and not self._killed:
+            self._killed = True
+            self.channel.close()
+            self.zygote.kill(self.number)
+
     def end(self) -> dict[str, Any]:
         """Kill it and everything that it started; returns `status` and `peak_mb`."""
         if self._over is None:
-            self.channel.close()
-            self._over = self.zygote.end(self.number)
+            self.kill()
+            self._over = self.zygote.ended(self.number)
         return self._over

@@ -444,6 +444,19 @@ def test_a_process_that_somebody_else_kills_costs_nothing(engine: Engine) -> Non
             assert [(one.ended, one.outputs) for one in done] == [(None, [])] * 3
 
 
+def test_checks_that_were_on_their_way_go_with_answers_that_ended(engine: Engine) -> None:
+    """The checks' process gets ready while the first cells run, whether it comes to a check or not."""
+    clone = engine.zygote.clone()
+    launcher = engine.zygote._process
+    assert launcher is not None
+    before = psutil.Process(launcher.pid).children(recursive=True)
+    for first in ("import os; os._exit(0)", "import os, time; time.sleep(0.01); os._exit(0)", "1"):
+        done, _ = Engine(clone).run([Step(first, "answer")] * 8 + [Step("assert 1", "check")])
+        assert done[0].ended == ("crashed" if "exit" in first else None)
+        assert psutil.Process(launcher.pid).children(recursive=True) == before
+    clone.close()
+
+
 def test_a_zygote_that_was_killed_is_an_error_in_words(engine: Engine) -> None:
     clone = engine.zygote.clone()
     launcher = engine.zygote._process
