@@ -1,8 +1,8 @@
 """The notebooks in the repository are what its sources give, to the byte, in any folder.
 
 All exercises and solutions are built again. A lesson has to run for that, and `make test` runs every one anyway
-and compares its outputs: here, as few of them as have every kind of server and of picture between them. All of them
-where `ROADMAP_REBUILD=all` is set, as before a release.
+and compares its outputs: here, as few of them as have every kind of server and of picture between them. All of
+them where `ROADMAP_REBUILD=all` is set, as before a release.
 """
 
 from __future__ import annotations
