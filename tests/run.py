@@ -33,10 +33,9 @@ UNDER_ALL_TESTS = re.compile(
     r"roadmap_progress/(model|errors|catalog|notebooks)\.py|pyproject|conftest|requirements/|tests/run"
 )
 
-# How pytest-xdist spreads tests: whole modules, where their tests share what is costly, or a notebook's cells a
-# kernel; else single ones, which go to whoever is idle. One process more than cores where many wait for servers.
+# How pytest-xdist spreads tests: a notebook's cells stay together, for they share a kernel; single tests go to
+# whoever is idle. One process more than cores, for many wait for servers.
 MANY = str((os.cpu_count() or 1) + 1)
-MODULES = ("-n", "auto", "--dist", "loadscope")
 NOTEBOOKS = ("-n", MANY, "--dist", "loadscope")
 TESTS = ("-n", MANY, "--dist", "worksteal")
 
@@ -117,13 +116,13 @@ def plan(scope: Scope) -> list[Step]:
         where = scope.integration or ["tests/integration"]
         steps += [
             Step("integration", "integration", pytest(*where, "-m", "not browser", spread=TESTS)),
-            Step("browser", "browser", pytest(*where, "-m", "browser", spread=MODULES)),
+            Step("browser", "browser", pytest(*where, "-m", "browser")),
         ]
     return steps
 
 
-def pytest(*arguments: str, spread: tuple[str, ...]) -> list[str]:
-    """A pytest run on all cores."""
+def pytest(*arguments: str, spread: tuple[str, ...] = ()) -> list[str]:
+    """A pytest run, in one process or spread over several."""
     return [sys.executable, "-m", "pytest", "-q", "--durations=12", *spread, *arguments]
 
 
