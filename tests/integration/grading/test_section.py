@@ -86,7 +86,8 @@ def test_section_1_is_graded_and_no_feedback_shows_a_hidden_check(checkout: Any)
         folder = root / "classroom" / "submitted" / student / SECTION
         notebooks.write(notebook, folder / f"{stem}.ipynb")
         (folder / "timestamp.txt").write_text("2027-01-10 12:00:00 UTC")
-    checkout.run("nbgrader", "autograde", SECTION)
+    for student in sorted(path.name for path in (root / "classroom" / "submitted").iterdir()):
+        checkout.run("nbgrader", "autograde", SECTION, f"--student={student}")
     checkout.run("roadmap", "classroom", "export", "--to", "grades.csv")
     with (root / "grades.csv").open(newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file) if row["assignment"] == SECTION}
