@@ -96,7 +96,7 @@ class Session:
     def parts(self) -> dict[str, str]:
         """The page as it is now."""
         if self.progress is None:
-            return {"notices": page.notices(view.notices(self.facts.notices))}
+            return page.only_notices(view.notices(self.facts.notices))
         return page.parts(view.model(self.progress, self.facts))
 
     def copy(self, number: str, kind: str, *, start_over: bool = False) -> Path:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Model = dict[str, Any]
 
+HUES = 8  # as many colours of lines as the style sheets know; neighbours have different ones
+
 STATE_LABELS = {
     State.PLANNED: "Planned",
     State.LATER: "Later",
@@ -231,6 +233,7 @@ def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress
     return {
         "key": section.section.slug,
         "number": section.section.number,
+        "hue": (section.section.number - 1) % HUES,
         "title": section.section.title,
         "state": section.state.value,
         "label": STATE_LABELS[section.state],

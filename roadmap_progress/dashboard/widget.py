@@ -16,7 +16,6 @@ from roadmap_progress.errors import RoadmapError
 if TYPE_CHECKING:
     from roadmap_progress.workspace.passports import Restored
 
-STATIC = Path(__file__).parent / "static"
 POLL_S = 0.2  # a learner's passed check shows within half a second
 LOOK_AROUND = 10  # every so many polls the roadmap and the copies are looked at too
 
@@ -24,8 +23,8 @@ LOOK_AROUND = 10  # every so many polls the roadmap and the copies are looked at
 class Dashboard(anywidget.AnyWidget):
     """The page; `parts` are its pieces of HTML by key, `said` is what a screen reader announces."""
 
-    _esm = STATIC / "dashboard.js"
-    _css = STATIC / "dashboard.css"
+    _esm = page.script()
+    _css = page.style()
     parts = traitlets.Dict().tag(sync=True)
     said = traitlets.Unicode().tag(sync=True)
 

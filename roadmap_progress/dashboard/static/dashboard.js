@@ -27,7 +27,7 @@ function surroundings() {
 }
 
 /** Brings one part up to date, and leaves alone what the reader has opened and where the keyboard is. */
-function put(host, key, html, index) {
+function put(host, key, html, index, drawn) {
   let part = host.querySelector(`:scope > [data-part="${CSS.escape(key)}"]`);
   if (!part) {
     part = document.createElement("div");
@@ -41,6 +41,7 @@ function put(host, key, html, index) {
   const focused = part.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   part.innerHTML = html;
   part.html = html;
+  drawn();
   for (const el of part.querySelectorAll("time")) {
     el.textContent = new Date(el.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   }
@@ -50,6 +51,13 @@ function put(host, key, html, index) {
     if (points.has(el.dataset.key) && points.get(el.dataset.key) !== el.dataset.points) el.classList.add("rdm-moved");
   }
   if (focused) findFocus(part, focused)?.focus({ preventScroll: true });
+}
+
+/** Puts other HTML into an element, with the keyboard where it was. */
+function replace(el, html) {
+  const focused = el.contains(document.activeElement) ? focusKey(document.activeElement) : null;
+  el.innerHTML = html;
+  if (focused) findFocus(el, focused)?.focus({ preventScroll: true });
 }
 
 function focusKey(el) {
@@ -260,10 +268,13 @@ function render({ model, el }) {
     else open(target, target.dataset.startOver !== undefined);
   };
 
+  const restoreMap = keepMap(root, (section) => model.get("parts")[`near-${section}`]);
   const draw = () => {
-    const parts = model.get("parts");
-    for (const part of [...host.children]) if (!(part.dataset.part in parts)) part.remove();
-    Object.entries(parts).forEach(([key, html], index) => put(host, key, html, index));
+    const parts = Object.entries(model.get("parts")).filter(([key]) => !key.startsWith("near-"));
+    const keys = new Set(parts.map(([key]) => key));
+    for (const part of [...host.children]) if (!keys.has(part.dataset.part)) part.remove();
+    parts.forEach(([key, html], index) => put(host, key, html, index, restoreMap));
+    restoreMap();
   };
   const say = () => {
     live.textContent = model.get("said");
