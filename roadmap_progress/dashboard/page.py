@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from roadmap_progress.dashboard.charts import charts
 from roadmap_progress.dashboard.roadmap_map import atlas
 from roadmap_progress.dashboard.signs import chip, icon, opener, shapes, text
 
@@ -26,8 +27,10 @@ def parts(model: dict[str, Any]) -> dict[str, str]:
         "next": _next(model),
         "review": _review(model["review"]),
         **atlas(model),
+        "charts": charts(model),
         **{f"section-{section['key']}": _section(section) for section in model["sections"]},
         "passport": _passport(model["passport"]),
+        "record": _record(),
         "foot": _foot(model),
     }
 
@@ -41,7 +44,7 @@ def whole(found: dict[str, str]) -> str:
 
 def style() -> str:
     """The style sheets of all parts."""
-    return _read("dashboard.css", "map.css")
+    return _read("dashboard.css", "map.css", "charts.css")
 
 
 def script() -> str:
@@ -90,11 +93,11 @@ def _head(model: dict[str, Any]) -> str:
     figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for value, name in facts)
     planned = f" {_number(summary['planned'], 'notebook')} more planned." if summary["planned"] else ""
     return (
-        '<header class="rdm-head"><div class="rdm-head-words">'
+        '<div class="rdm-head"><div class="rdm-head-words">'
         f"<h1>{text(model['title'])}</h1>"
         "<p>From the first DNS query to a running Python backend, on real servers."
         f'{planned}</p><dl class="rdm-figures">{figures}</dl></div>'
-        f"{_ring(summary['percent'])}</header>"
+        f"{_ring(summary['percent'])}</div>"
     )
 
 
@@ -293,6 +296,20 @@ def _passport(about: dict[str, Any]) -> str:
     )
 
 
+def _record() -> str:
+    """Something to give to others; always the same words, so that a name that was typed in stays."""
+    return (
+        '<section class="rdm-passport" aria-labelledby="rdm-record"><div><h2 id="rdm-record">A record to show</h2>'
+        "<p>One file to give to an employer: what you have mastered, topic by topic, when, on what evidence. "
+        "It says that your own machine recorded it, and that nobody has signed it. It prints well.</p></div>"
+        '<form class="rdm-live" data-record-form><label for="rdm-name">Your name, if it is to stand there</label>'
+        '<p class="rdm-actions"><input id="rdm-name" type="text" maxlength="80" autocomplete="name" '
+        'data-key="record-name"><button type="submit" data-key="record-save">Save the record</button></p></form>'
+        '<p class="rdm-plain rdm-about">In a terminal: <code>roadmap record --name "Your Name"</code></p>'
+        "</section>"
+    )
+
+
 def _button(name: str, label: str, what: str) -> str:
     return (
         f'<button type="button" data-{name} data-key="passport-{name}">{label}'
@@ -312,9 +329,9 @@ def _foot(model: dict[str, Any]) -> str:
         else ""
     )
     return (
-        '<footer class="rdm-foot">'
+        '<div class="rdm-foot">'
         "<p>Lessons and exercises open as your own copies under <code>work/</code>. Running a check there counts "
-        f"at once; nothing else is recorded, and nothing leaves this machine.</p>{unknown}</footer>"
+        f"at once; nothing else is recorded, and nothing leaves this machine.</p>{unknown}</div>"
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from roadmap_progress import catalog
-from roadmap_progress.dashboard import page, view
+from roadmap_progress.dashboard import mastery, page, record, view
 from roadmap_progress.dashboard.view import Copies, Facts, Keeping, MissingServer, Notice
 from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
 from roadmap_progress.model import Event, EventSource, Outcome, Status
@@ -24,6 +24,7 @@ from roadmap_progress.workspace import CopyState, Workspace, cells, passport, pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
     from pathlib import Path
 
     from roadmap_progress.model import Notebook, Roadmap
@@ -68,6 +69,7 @@ class Session:
         self._copies: dict[Path, tuple[Signature, bool]] = {}
         self._edited: dict[Path, tuple[Signature, bool]] = {}
         self._today_of: tuple[tuple[int, int, datetime], Today] | None = None
+        self._effort_of: tuple[tuple[int, int, date], tuple[mastery.Week, ...]] | None = None
         self._servers = Servers()
 
     def close(self) -> None:
@@ -168,6 +170,18 @@ class Session:
         passports.mark_saved(root, now)
         return passports.file_name(now), data, problems
 
+    def record(self, name: str = "") -> tuple[str, bytes]:
+        """A name for the file, and the record to show; `name` is the learner's, as it is to stand there.
+
+        Raises:
+            RoadmapError: the course or the progress cannot be read.
+        """
+        _, roadmap, _ = self._all()
+        self.refresh(thorough=False)
+        now = self._clock()
+        progress = summarize(roadmap, self._events, now)
+        return record.file_name(now), record.record(roadmap, progress, self._events, now, name).encode()
+
     def restore_passport(self, data: bytes) -> Restored:
         """Put what a passport holds into the course.
 
@@ -240,7 +254,16 @@ class Session:
             self._servers.missing,
             self._keeping(workspace, written),
             self._today(self.roadmap),
+            self._effort(self.roadmap),
         )
+
+    def _effort(self, roadmap: Roadmap) -> tuple[mastery.Week, ...]:
+        """The weeks; counted anew when there is something new, and when a day has begun."""
+        now = self._clock()
+        key = (id(roadmap), len(self._events), now.date())
+        if self._effort_of is None or self._effort_of[0] != key:
+            self._effort_of = (key, mastery.effort(roadmap, self._events, now))
+        return self._effort_of[1]
 
     def _today(self, roadmap: Roadmap) -> Today:
         """What to review; reckoned anew when there is something new, and when a minute has passed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from roadmap_progress.dashboard import mastery
 from roadmap_progress.model import Outcome
 from roadmap_progress.progress import State
 from roadmap_progress.review import Today
@@ -101,6 +102,7 @@ class Facts:
     missing: tuple[MissingServer, ...] = ()
     keeping: Keeping = field(default_factory=Keeping)
     today: Today = field(default_factory=Today)
+    weeks: tuple[mastery.Week, ...] = ()
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -126,7 +128,45 @@ def model(progress: Progress, facts: Facts) -> Model:
         "unknown": progress.unknown,
         "passport": passport(facts.keeping),
         "review": review(facts.today),
+        "effort": [_week(week) for week in facts.weeks],
+        "mastery": [found for section in progress.sections if (found := _topics(section))["topics"]],
     }
+
+
+def _week(week: mastery.Week) -> Model:
+    return {
+        "day": f"{week.start:%d %b}".lstrip("0"),
+        "passed": week.passed,
+        "other": week.other,
+        "days": week.days,
+        "points": points(week.points),
+    }
+
+
+def _topics(section: SectionProgress) -> Model:
+    """The graded topics of a section's written notebooks."""
+    found = [(item, topic) for item in section.notebooks for topic in mastery.topics(item)]
+    return {
+        "key": section.section.slug,
+        "number": section.section.number,
+        "hue": hue(section),
+        "title": section.section.title,
+        "done": sum(topic.mastered_at is not None for _, topic in found),
+        "topics": [
+            {
+                "number": item.notebook.number,
+                "title": topic.topic.title,
+                "percent": percent(topic.share),
+                "state": "done" if topic.mastered_at else "started" if topic.passed else "ready",
+            }
+            for item, topic in found
+        ],
+    }
+
+
+def hue(section: SectionProgress) -> int:
+    """Which of the style sheet's colours a section has."""
+    return (section.section.number - 1) % HUES
 
 
 def notices(found: tuple[Notice, ...]) -> list[Model]:
@@ -233,7 +273,7 @@ def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress
     return {
         "key": section.section.slug,
         "number": section.section.number,
-        "hue": (section.section.number - 1) % HUES,
+        "hue": hue(section),
         "title": section.section.title,
         "state": section.state.value,
         "label": STATE_LABELS[section.state],

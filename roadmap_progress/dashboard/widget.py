@@ -79,6 +79,9 @@ class Dashboard(anywidget.AnyWidget):
                 case {"type": "save"}:
                     name, attached, problems = self._session.save_passport()
                     reply |= {"type": "saved", "name": name, "problems": problems}
+                case {"type": "record", "name": str(who)}:
+                    name, attached = self._session.record(who)
+                    reply |= {"type": "saved", "name": name, "problems": []}
                 case {"type": "restore"}:
                     data = bytes(buffers[0]) if buffers else b""
                     reply |= {"type": "restored", **_told(self._session.restore_passport(data))}

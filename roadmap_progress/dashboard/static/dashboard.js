@@ -134,7 +134,11 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "rdm";
   root.dataset.live = "";
-  if (where.inVoila) root.classList.add("rdm-alone");
+  if (where.inVoila) {
+    root.classList.add("rdm-alone");
+    root.setAttribute("role", "main"); // JupyterLab has one already
+    document.documentElement.lang ||= "en";
+  }
   const live = document.createElement("div");
   live.className = "rdm-hidden";
   live.setAttribute("aria-live", "polite");
@@ -198,17 +202,18 @@ function render({ model, el }) {
     model.send({ ...message, request, server_root: where.serverRoot, page: where.page }, undefined, buffers);
   };
 
-  const savePassport = () => {
-    ask({ type: "save" }, (reply, attached) => {
+  /** Asks for a file, and lets the browser save it. */
+  const save = (message, title, kind) => {
+    ask(message, (reply, attached) => {
       if (!reply) return;
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob(attached, { type: "application/octet-stream" }));
+      link.href = URL.createObjectURL(new Blob(attached, { type: kind }));
       link.download = reply.name;
       root.append(link);
       link.click();
       link.remove();
       window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      tell("Your passport:", `your browser saves it as ${reply.name}. Keep it where you find it again.`, reply.problems);
+      tell(title, `your browser saves it as ${reply.name}. Keep it where you find it again.`, reply.problems);
     });
   };
 
@@ -262,18 +267,23 @@ function render({ model, el }) {
     if (!target || event.button > 1) return;
     event.preventDefault();
     event.stopPropagation();
-    if (target.dataset.save !== undefined) savePassport();
+    if (target.dataset.save !== undefined) save({ type: "save" }, "Your passport:", "application/octet-stream");
     else if (target.dataset.restore !== undefined) choosePassport();
     else if (target.dataset.assess) ask({ type: "assess", check: target.dataset.assess }, () => {});
     else open(target, target.dataset.startOver !== undefined);
   };
 
+  let settled = false; // the map, which takes the longest to draw, comes once the rest can be used
+  window.setTimeout(() => {
+    settled = true;
+    draw();
+  }, 40);
   const restoreMap = keepMap(root, (section) => model.get("parts")[`near-${section}`]);
   const draw = () => {
     const parts = Object.entries(model.get("parts")).filter(([key]) => !key.startsWith("near-"));
     const keys = new Set(parts.map(([key]) => key));
     for (const part of [...host.children]) if (!keys.has(part.dataset.part)) part.remove();
-    parts.forEach(([key, html], index) => put(host, key, html, index, restoreMap));
+    parts.forEach(([key, html], index) => put(host, key, key === "map" && !settled ? "" : html, index, restoreMap));
     restoreMap();
   };
   const say = () => {
@@ -284,6 +294,11 @@ function render({ model, el }) {
     waiting.delete(reply.to);
   };
 
+  root.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = event.target.querySelector("input").value;
+    save({ type: "record", name }, "Your record:", "text/html");
+  });
   root.addEventListener("click", act);
   root.addEventListener("auxclick", act);
   root.addEventListener("dragover", hover);

@@ -19,7 +19,7 @@ from roadmap_progress.dashboard.session import Session
 from roadmap_progress.model import Outcome
 from roadmap_progress.progress import State, summarize
 
-VOID = {"br", "img", "circle", "path", "rect", "use", "meta", "link"}
+VOID = {"br", "img", "circle", "path", "rect", "use", "input", "meta", "link"}
 
 
 class Tree(HTMLParser):
