@@ -44,7 +44,7 @@ def whole(found: dict[str, str]) -> str:
 
 def style() -> str:
     """The style sheets of all parts."""
-    return _read("dashboard.css", "map.css", "charts.css")
+    return _read("dashboard.css", "map.css", "charts.css", "compare.css")
 
 
 def script() -> str:
@@ -258,10 +258,17 @@ def _exercise(item: dict[str, Any]) -> str:
         f"{essay['points']} points</button>"
         for essay in item["essays"]
     )
+    compare = (
+        f'<button type="button" class="rdm-live rdm-assess" data-compare="{escape(item["id"])}" '
+        f'data-number="{item["number"]}" data-key="compare-{escape(item["id"])}">Compare mine with the solution'
+        f'<span class="rdm-hidden"> of {text(item["title"])}</span></button>'
+        if item["compare"]
+        else ""
+    )
     return (
         f'<li data-state="{item["state"]}">{icon(item["state"])}<span>{text(item["title"])} '
         f"<em>{item['label']}</em></span><b>{item['points']}/{item['possible']}"
-        f'<span class="rdm-hidden"> points</span></b>{essays}</li>'
+        f'<span class="rdm-hidden"> points</span></b>{essays}{compare}</li>'
     )
 
 

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from roadmap_progress import catalog
-from roadmap_progress.dashboard import mastery, page, record, view
+from roadmap_progress.dashboard import comparison, mastery, page, record, view
 from roadmap_progress.dashboard.view import Copies, Facts, Keeping, MissingServer, Notice
-from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
+from roadmap_progress.errors import (
+    CatalogError,
+    NotebookError,
+    RoadmapError,
+    ServerUnavailable,
+    StoreError,
+    WorkspaceError,
+)
 from roadmap_progress.model import Event, EventSource, Outcome, Status
 from roadmap_progress.progress import summarize
 from roadmap_progress.review import Today, today
 from roadmap_progress.store import Store, path_for
-from roadmap_progress.workspace import CopyState, Workspace, cells, passport, passports
+from roadmap_progress.workspace import CopyState, Workspace, cells, comparing, passport, passports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +139,25 @@ class Session:
         now = self._clock()
         of_today = seen is not None and datetime.fromtimestamp(seen[1] / 1e9, now.tzinfo).date() == now.date()
         return workspace.review(notebook, exercise, fresh=not of_today)
+
+    def compare(self, number: str, exercise_id: str) -> str:
+        """The learner's answer beside the model one, as HTML.
+
+        Raises:
+            RoadmapError: there is no such exercise, the learner has not passed it nor tried it three times, or one
+                of the two notebooks is not there.
+        """
+        root, roadmap, _ = self._all()
+        notebook = roadmap.find(number)
+        progress = summarize(roadmap, self._events, self._clock()).notebooks[notebook.number]
+        item = next((each for each in progress.exercises if each.exercise.id == exercise_id), None)
+        if item is None:
+            raise CatalogError(f"{number} has no exercise {exercise_id!r}")
+        if not view.may_look(item):
+            raise WorkspaceError(f"the solution is shown once you have passed, or tried {view.TRIES} times")
+        copy = Workspace(root, roadmap.aliases).exercises_path(notebook)
+        pairs = comparing.compare(copy, comparing.solution_path(root, notebook), item.exercise)
+        return comparison.comparison(notebook, item.exercise, pairs)
 
     def assess(self, check_id: str) -> None:
         """Record that the learner held an essay against its rubric and found it good.
@@ -255,6 +281,7 @@ class Session:
             self._keeping(workspace, written),
             self._today(self.roadmap),
             self._effort(self.roadmap),
+            frozenset(item.number for item in written if comparing.solution_path(self.root, item).exists()),
         )
 
     def _effort(self, roadmap: Roadmap) -> tuple[mastery.Week, ...]:

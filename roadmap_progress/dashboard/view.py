@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Model = dict[str, Any]
 
+TRIES = 3  # runs with an answer in them, before the solution is shown to who has not passed
 HUES = 8  # as many colours of lines as the style sheets know; neighbours have different ones
 
 STATE_LABELS = {
@@ -95,7 +96,11 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is true around the learner's progress."""
+    """What is true around the learner's progress.
+
+    Attributes:
+        solutions: numbers of the notebooks whose model answers this tree has.
+    """
 
     copies: Copies = field(default_factory=Copies)
     notices: tuple[Notice, ...] = ()
@@ -103,6 +108,7 @@ class Facts:
     keeping: Keeping = field(default_factory=Keeping)
     today: Today = field(default_factory=Today)
     weeks: tuple[mastery.Week, ...] = ()
+    solutions: frozenset[str] = frozenset()
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -304,7 +310,11 @@ def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress]
         "left": duration(item.minutes_left),
         "topics": [topic.title for topic in notebook.topics],
         "requires": [_requirement(everything[number]) for number in notebook.requires],
-        "exercises": [_exercise(exercise) for exercise in item.exercises],
+        "exercises": [
+            _exercise(exercise)
+            | {"number": notebook.number, "compare": notebook.number in _comparable(facts) and may_look(exercise)}
+            for exercise in item.exercises
+        ],
         "exercises_done": item.exercises_done,
         "has_lesson": notebook.number in facts.copies.lessons,
         "has_exercises": notebook.number in facts.copies.exercises,
@@ -344,6 +354,16 @@ def _exercise(item: ExerciseProgress) -> Model:
             if check.check.kind == "essay" and not check.passed
         ],
     }
+
+
+def _comparable(facts: Facts) -> frozenset[str]:
+    """The notebooks of which both a copy and the model answers are there."""
+    return facts.solutions & facts.copies.exercises
+
+
+def may_look(item: ExerciseProgress) -> bool:
+    """The solution is shown to who has passed, or has tried three times."""
+    return item.done or any(check.attempts >= TRIES for check in item.checks)
 
 
 def _exercise_state(item: ExerciseProgress) -> tuple[str, str]:

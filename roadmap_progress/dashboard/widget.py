@@ -82,6 +82,8 @@ class Dashboard(anywidget.AnyWidget):
                 case {"type": "record", "name": str(who)}:
                     name, attached = self._session.record(who)
                     reply |= {"type": "saved", "name": name, "problems": []}
+                case {"type": "compare", "notebook": str(number), "exercise": str(exercise)}:
+                    reply |= {"type": "compared", "html": self._session.compare(number, exercise)}
                 case {"type": "restore"}:
                     data = bytes(buffers[0]) if buffers else b""
                     reply |= {"type": "restored", **_told(self._session.restore_passport(data))}

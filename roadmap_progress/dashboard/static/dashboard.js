@@ -231,6 +231,20 @@ function render({ model, el }) {
     input.click();
   };
 
+  const compare = (target) => {
+    ask({ type: "compare", notebook: target.dataset.number, exercise: target.dataset.compare }, (reply) => {
+      if (!reply) return;
+      const dialog = document.createElement("dialog");
+      dialog.className = "rdm-compare";
+      dialog.setAttribute("aria-labelledby", "rdm-compare");
+      dialog.innerHTML = reply.html;
+      dialog.addEventListener("close", () => dialog.remove());
+      dialog.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab has shortcuts of its own
+      root.append(dialog);
+      dialog.showModal();
+    });
+  };
+
   const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const hover = (event) => {
     if (!carriesFile(event)) return;
@@ -263,12 +277,13 @@ function render({ model, el }) {
   };
 
   const act = (event) => {
-    const target = event.target.closest?.("[data-open], [data-start-over], [data-review], [data-assess], [data-save], [data-restore]");
+    const target = event.target.closest?.("[data-open], [data-start-over], [data-review], [data-assess], [data-compare], [data-save], [data-restore]");
     if (!target || event.button > 1) return;
     event.preventDefault();
     event.stopPropagation();
     if (target.dataset.save !== undefined) save({ type: "save" }, "Your passport:", "application/octet-stream");
     else if (target.dataset.restore !== undefined) choosePassport();
+    else if (target.dataset.compare) compare(target);
     else if (target.dataset.assess) ask({ type: "assess", check: target.dataset.assess }, () => {});
     else open(target, target.dataset.startOver !== undefined);
   };
@@ -295,6 +310,7 @@ function render({ model, el }) {
   };
 
   root.addEventListener("submit", (event) => {
+    if (event.target.dataset.recordForm === undefined) return;
     event.preventDefault();
     const name = event.target.querySelector("input").value;
     save({ type: "record", name }, "Your record:", "text/html");
