@@ -7,6 +7,7 @@ import re
 _WIDTHS = {
     **dict.fromkeys("iljI.,:;|'!‑- ", 0.34),
     **dict.fromkeys("ftr()/", 0.42),
+    **dict.fromkeys("csvxyzkLJ", 0.56),
     **dict.fromkeys("mMW@%&", 0.9),
 }
 
