@@ -20,9 +20,9 @@ def comparison(notebook: Notebook, exercise: Exercise, pairs: Sequence[Pair]) ->
     """The content of a dialogue."""
     tables = "".join(_table(pair) for pair in pairs)
     return (
-        f'<header><h2 id="rdm-compare"><span class="rdm-number">{notebook.number}</span> '
+        f'<div class="rdm-compare-head"><h2 id="rdm-compare"><span class="rdm-number">{notebook.number}</span> '
         f"{text(exercise.title)}</h2>"
-        '<form method="dialog"><button>Close</button></form></header>'
+        '<form method="dialog"><button>Close</button></form></div>'
         '<p class="rdm-about">Your answer and the course’s. There are other good ones: the checks decide.</p>'
         f"{tables or '<p>This exercise has no answer to compare.</p>'}"
     )
