@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import wire
+from roadmap_progress.execution.first_use import with_first_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,12 +87,14 @@ class Zygote:
         self._ready = False
 
     def load(self, modules: Iterable[str]) -> None:
-        """Have it import what notebooks will, and wait for that; one that starts threads is left out.
+        """Have it import what notebooks will, and wait for that; a module that starts threads is left out.
+
+        With them comes what they import at their first use.
 
         Raises:
             ExecutionError: it died or was not ready in time; with its own words.
         """
-        self._modules = list(dict.fromkeys(modules))
+        self._modules = with_first_use(modules)
         while True:
             wanted = [name for name in self._modules if name not in self.skipped]
             if self._control is None:
