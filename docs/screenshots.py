@@ -151,7 +151,7 @@ def in_lab(browser: Browser, address: str, name: str) -> None:
     page.goto(address)
     inside = page.frame_locator("iframe")
     inside.locator(".rdm-head").wait_for(timeout=60_000)
-    inside.locator('details[data-key="exercises-1.1"] > summary').click()
+    inside.locator(".rdm-map").wait_for()
     page.locator(".jp-mod-current, .jp-SideBar").first.wait_for()
     page.mouse.move(700, 5)
     page.screenshot(path=IMAGES / name, animations="disabled")
