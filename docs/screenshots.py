@@ -151,7 +151,7 @@ def in_lab(browser: Browser, address: str, name: str) -> None:
     page.goto(address)
     inside = page.frame_locator("iframe")
     inside.locator(".rdm-head").wait_for(timeout=60_000)
-    inside.locator('details[data-key="exercises-1.1"] > summary').click()
+    inside.locator(".rdm-map").wait_for()
     page.locator(".jp-mod-current, .jp-SideBar").first.wait_for()
     page.mouse.move(700, 5)
     page.screenshot(path=IMAGES / name, animations="disabled")
@@ -170,7 +170,7 @@ def on_a_phone(browser: Browser, address: str, name: str) -> None:
 def the_map(browser: Browser, address: str, name: str) -> None:
     """The map in both themes, near, and on a phone."""
     for suffix, width, scheme in (("", 1280, "light"), ("-dark", 1280, "dark"), ("-narrow", 390, "light")):
-        size = {"width": width, "height": 900}
+        size = {"width": width, "height": 2400}  # all of it: the page scrolls within Voilà's own frame
         page = browser.new_page(viewport=size, device_scale_factor=1.5, color_scheme=scheme)
         page.goto(address)
         whole = page.locator(".rdm-map")

@@ -306,7 +306,7 @@ def _passport(about: dict[str, Any]) -> str:
 def _record() -> str:
     """Something to give to others; always the same words, so that a name that was typed in stays."""
     return (
-        '<section class="rdm-passport" aria-labelledby="rdm-record"><div><h2 id="rdm-record">A record to show</h2>'
+        '<section class="rdm-record" aria-labelledby="rdm-record"><div><h2 id="rdm-record">A record to show</h2>'
         "<p>One file to give to an employer: what you have mastered, topic by topic, when, on what evidence. "
         "It says that your own machine recorded it, and that nobody has signed it. It prints well.</p></div>"
         '<form class="rdm-live" data-record-form><label for="rdm-name">Your name, if it is to stand there</label>'
