@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -105,18 +104,6 @@ def test_a_fresh_database_is_empty_and_gone_afterwards_whoever_is_connected(pg):
     left_open.close()
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(url)
-
-
-def test_a_database_with_open_sessions_is_dropped_without_a_pause(pg):
-    """Left to DROP DATABASE … WITH (FORCE) alone, nearly each drop sleeps for 0.1 s."""
-    seconds = []
-    for _ in range(10):
-        with pg.database() as url:
-            left_open = psycopg.connect(url)
-            began = time.monotonic()
-        seconds.append(time.monotonic() - began)
-        left_open.close()
-    assert statistics.median(seconds) < 0.1, seconds
 
 
 def test_what_was_committed_survives_a_crash_and_the_rest_does_not(pg):
