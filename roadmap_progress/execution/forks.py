@@ -1,7 +1,8 @@
 """The side that asks the zygote: start one, fork children for a submission, end them.
 
     with Zygote(["pandas"]) as zygote:
-        with zygote.fork("answers", Sandbox()) as child:
+        with zygote.begin("answers", Sandbox()) as child:
+            child.await_ready()
             child.ask({"run": "1 + 1", "timeout_s": 10})
 
 A zygote ends with the process that started it, whatever ends that; its children end with the zygote.
@@ -143,25 +144,6 @@ class Zygote:
             self._process.wait(1)
         self._said.seek(0)
         return self._said.read().decode("utf-8", "replace").strip()[-2000:]
-
-    def fork(
-        self,
-        role: str,
-        sandbox: Sandbox,
-        *,
-        channels: Mapping[str, socket.socket] | None = None,
-        join: Child | None = None,
-    ) -> Child:
-        """A child in the sandbox, or in that of another child beside it, ready for work.
-
-        Takes what `begin` takes.
-
-        Raises:
-            ExecutionError: it could not be forked, or died before it was ready.
-        """
-        child = self.begin(role, sandbox, channels=channels, join=join)
-        child.await_ready()
-        return child
 
     def begin(
         self,
