@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from roadmap_progress.dashboard.plan import Line, Metrics, Plan, Stop
 
-WIDE = plans.Metrics(columns=7, share=True, pitch=142, left=34, sign=42, label=68, corridor=30)
+WIDE = plans.Metrics(columns=7, share=True, pitch=142, left=34, sign=54, label=68, corridor=30)
 NARROW = plans.Metrics(columns=8, share=True, pitch=45, left=24, sign=52, label=36, corridor=18, gap=4)
 NAME_SIZE = 12.5  # of a stop's name, in the drawing's units
 SIGN_SIZE = {WIDE: 14.0, NARROW: 11.5}  # of a section's name
@@ -136,7 +136,7 @@ def _line(
         for a, b, item in zip(stops, stops[1:], section["notebooks"][1:], strict=False)
     )
     drawn = "".join(
-        _stop(item, stop, leads[item["number"]], metrics, here=here == item["number"])
+        _stop(item, stop, leads[item["number"]], metrics, here=here == item["number"], first=stop is stops[0])
         for item, stop in zip(section["notebooks"], stops, strict=True)
     )
     return (
@@ -172,7 +172,7 @@ def _sign(section: dict[str, Any], line: Line, metrics: Metrics, edge: float) ->
     )
 
 
-def _stop(item: dict[str, Any], stop: Stop, leads: list[str], metrics: Metrics, *, here: bool) -> str:
+def _stop(item: dict[str, Any], stop: Stop, leads: list[str], metrics: Metrics, *, here: bool, first: bool) -> str:
     number, x, y = item["number"], stop.x, stop.y
     wide = metrics is WIDE
     area = (x - 20, y - 18, metrics.pitch - 4, 90) if wide else (x - 22, y - 18, metrics.pitch - 4, 52)
@@ -181,7 +181,7 @@ def _stop(item: dict[str, Any], stop: Stop, leads: list[str], metrics: Metrics, 
         f'data-key="stop-{number}" data-state="{item["state"]}" '
         f'aria-label="{escape(_says(item, leads, here=here))}">'
         f'<rect class="area" x="{area[0]:g}" y="{area[1]:g}" width="{area[2]:g}" height="{area[3]}" rx="10"/>'
-        f"{_here(x, y) if here else ''}{drawn(item, x, y)}{_name(item, x, y, wide=wide)}</a>"
+        f"{_here(x, y, first=first) if here else ''}{drawn(item, x, y)}{_name(item, x, y, wide=wide)}</a>"
     )
 
 
@@ -219,10 +219,12 @@ def _slice(x: float, y: float, radius: float, percent: int) -> str:
     return f'<path class="fill" d="M{x:g} {y:g}v-{radius}A{radius} {radius} 0 {int(share > 0.5)} 1 {end}z"/>'
 
 
-def _here(x: float, y: float) -> str:
-    """Where the learner is."""
+def _here(x: float, y: float, *, first: bool) -> str:
+    """Where the learner is; the flag stands above the section's badge, which is above its first stop."""
+    halo = f'<circle class="halo" cx="{x:g}" cy="{y:g}" r="20"/>'
+    y -= 22 if first else 0
     return (
-        f'<circle class="halo" cx="{x:g}" cy="{y:g}" r="20"/>'
+        f"{halo}"
         f'<g class="here"><rect x="{x - 21:g}" y="{y - 44:g}" width="42" height="19" rx="9.5"/>'
         f'<path d="M{x - 5:g} {y - 26:g}l5 6 5-6z"/>'
         f'<text x="{x:g}" y="{y - 30.5:g}" text-anchor="middle">next</text></g>'
