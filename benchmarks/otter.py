@@ -39,7 +39,9 @@ def install(folder: Path) -> Path:
 def master(*, heavy: bool) -> nbformat.NotebookNode:
     """The instructor's notebook in the format of `otter assign`."""
     imports = (HEAVY + "\nimport re") if heavy else LIGHT
-    settings = "# ASSIGNMENT CONFIG\ninit_cell: false\nexport_cell: false\ncheck_all_cell: false\nrun_tests: false\n"
+    settings = (
+        "# ASSIGNMENT CONFIG\ninit_cell: false\nexport_cell: false\ncheck_all_cell: false\nrun_tests: false\n"
+    )
     cells = [new_raw_cell(settings + "generate:\n  show_hidden: true\n"), new_code_cell(imports)]
     for name, solution in SOLUTIONS.items():
         cells += [
@@ -112,10 +114,11 @@ def main() -> None:
         with ThreadPoolExecutor(asked.jobs) as pool:
             theirs = list(pool.map(lambda path: otter_run(python, autograder, path), handed_in))
         otter_s = time.perf_counter() - began
-        ours_s = run([BIN / "roadmap", "grade", "shop", "--course-dir", root / "course", "--jobs", asked.jobs], root)
+        ours_s = run(
+            [BIN / "roadmap", "grade", "shop", "--course-dir", root / "course", "--jobs", asked.jobs], root
+        )
         ours = [
-            sum(points or 0 for _, points, _ in grades)
-            for _, grades in sorted(scores(root / "course").items())
+            sum(points or 0 for _, points, _ in grades) for _, grades in sorted(scores(root / "course").items())
         ]
         kind = "heavy" if asked.heavy else "light"
         print(f"{asked.submissions} submissions ({kind} imports), {asked.jobs} at a time, from the command line")

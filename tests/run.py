@@ -33,6 +33,12 @@ UNDER_ALL_TESTS = re.compile(
     r"roadmap_progress/(model|errors|catalog|notebooks)\.py|pyproject|conftest|requirements/|tests/run"
 )
 
+# How pytest-xdist spreads tests: a notebook's cells stay together, for they share a kernel; single tests go to
+# whoever is idle. One process more than cores, for many wait for servers.
+MANY = str((os.cpu_count() or 1) + 1)
+NOTEBOOKS = ("-n", MANY, "--dist", "loadscope")
+TESTS = ("-n", MANY, "--dist", "worksteal")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -94,7 +100,7 @@ def plan(scope: Scope) -> list[Step]:
         Step("static", "mypy", [str(BIN / "mypy")]),
         Step("static", "import-linter", [str(BIN / "lint-imports"), "--no-logo"]),
         Step("static", "codespell", [str(BIN / "codespell")]),
-        Step("unit", "unit tests", pytest("tests/unit", parallel=True)),
+        Step("unit", "unit tests", pytest("tests/unit", spread=TESTS)),
         Step("content", "build --check", [roadmap, "build", "--check"]),
     ]
     some = scope.notebooks
@@ -109,16 +115,15 @@ def plan(scope: Scope) -> list[Step]:
     if scope.integration is None or scope.integration:
         where = scope.integration or ["tests/integration"]
         steps += [
-            Step("integration", "integration", pytest(*where, "-m", "not browser", parallel=True)),
+            Step("integration", "integration", pytest(*where, "-m", "not browser", spread=TESTS)),
             Step("browser", "browser", pytest(*where, "-m", "browser")),
         ]
     return steps
 
 
-def pytest(*arguments: str, parallel: bool = False) -> list[str]:
-    """A pytest run; `parallel` spreads modules over the cores."""
-    workers = ["-n", "auto", "--dist", "loadscope"] if parallel else []
-    return [sys.executable, "-m", "pytest", "-q", "--durations=12", *workers, *arguments]
+def pytest(*arguments: str, spread: tuple[str, ...] = ()) -> list[str]:
+    """A pytest run, in one process or spread over several."""
+    return [sys.executable, "-m", "pytest", "-q", "--durations=12", *spread, *arguments]
 
 
 def nbval(folder: str, numbers: list[str] | None, *, strict: bool) -> list[str]:
@@ -138,7 +143,7 @@ def nbval(folder: str, numbers: list[str] | None, *, strict: bool) -> list[str]:
         )
     mode = "--nbval" if strict else "--nbval-lax"
     options = ["-p", "nbval.plugin", mode, "--nbval-current-env", "--nbval-cell-timeout=100"]
-    return pytest(*options, "-o", "filterwarnings=default", *where, parallel=True)
+    return pytest(*options, "-o", "filterwarnings=default", *where, spread=NOTEBOOKS)
 
 
 def changed_scope() -> Scope:

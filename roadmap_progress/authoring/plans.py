@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from roadmap_progress import notebooks
+from roadmap_progress.authoring import apart
 from roadmap_progress.authoring.visible import passes_visible, stderr_of
 from roadmap_progress.notebooks import NotebookNode, cells_by_grade_id, new_code_cell, new_notebook
 
@@ -55,11 +56,13 @@ class _Tried:
     Attributes:
         said: the messages of the checks that failed.
         passes_visible: whether it gets past every visible check; None where only they, run alone, can tell.
+        sure: whether a run of its own would tell nothing more, for there was one.
     """
 
     mistake: RoleCell
     said: list[str]
     passes_visible: bool | None
+    sure: bool
 
 
 @dataclass
@@ -67,11 +70,12 @@ class _Messages:
     """What failing checks said, by exercise: of the stub, and of each mistake."""
 
     stub: dict[str, list[str]] = field(default_factory=dict)
-    mistakes: dict[str, list[_Tried]] = field(default_factory=dict)
+    mistakes: dict[int, _Tried] = field(default_factory=dict)  # by the mistake's line
 
     def tried(self, exercise: ExerciseSource) -> list[_Tried]:
-        """An exercise's mistakes, in the file's order."""
-        return sorted(self.mistakes.get(exercise.id, []), key=lambda tried: tried.mistake.cell.line)
+        """An exercise's mistakes that have run, in the file's order."""
+        lines = (mistake.cell.line for mistake in exercise.mistakes)
+        return [self.mistakes[line] for line in lines if line in self.mistakes]
 
 
 class Plans:
@@ -95,9 +99,11 @@ class Plans:
         self.setup = [cell for cell in solved.cells if cell.metadata.get("roadmap", {}).get("role") == "setup"]
         self._exercises = [one for one in source.exercises if one.checks and only in (None, one.id)]
         self._messages = _Messages()
-        self.plans = [] if only else [self.whole()]
+        self._again: list[tuple[ExerciseSource, RoleCell]] = []  # mistakes that have to run alone
+        self.plans = [] if only else [self.whole(), *self._rounds()]
         self.plans += [self._alone(exercise) for exercise in self._exercises]
-        self.plans += [self._mistake(one, mistake) for one in self._exercises for mistake in one.mistakes]
+        if only:
+            self.plans += [self._mistake(one, mistake) for one in self._exercises for mistake in one.mistakes]
         topics = (part.topic for exercise in self._exercises for part in exercise.checks)
         self.plans += [self._without(topic) for topic in dict.fromkeys(topics)]
         stubs = [self._stub(exercise) for exercise in self._exercises]
@@ -108,7 +114,22 @@ class Plans:
         return Plan(code_cells(self._solved), self._judge_solution, fresh=fresh)
 
     def doubts(self) -> list[Plan]:
-        """When all plans have run: more, where no mistake is known to pass every visible check, but one may."""
+        """When all plans have run: more, where they leave open what a mistake does; ask until there are none.
+
+        What would be said against a mistake that ran among others is said only of what it does alone. Where no
+        mistake is known to pass every visible check, but one may, these run by themselves.
+        """
+        again, self._again = self._again, []
+        for exercise in self._exercises:
+            tried = self._messages.tried(exercise)
+            unseen = all(one.passes_visible is False for one in tried)
+            reasons = [one.mistake.caught_by for one in tried]
+            for one in tried:
+                taken = sum(any(reason in text for text in one.said) for reason in reasons) > 1
+                if not one.sure and (taken or unseen):
+                    again.append((exercise, one.mistake))
+        if again:
+            return [self._mistake(exercise, mistake) for exercise, mistake in again]
         return [
             self._visible(exercise, tried)
             for exercise in self._exercises
@@ -174,31 +195,61 @@ class Plans:
         yield from self._ended(run, "the untouched release")
 
     def _wrong(self, exercise: ExerciseSource, mistake: RoleCell) -> list[NotebookNode]:
-        """The setup, and the exercise's answers with the mistake among them."""
-        answers = (
+        """The exercise's answers with the mistake among them."""
+        return [
             new_code_cell(mistake.cell.text) if part.name == mistake.replaces else self._full[part.grade_id]
             for part in exercise.answers
-        )
-        return [*self.setup, *answers]
+        ]
 
     def _mistake(self, exercise: ExerciseSource, mistake: RoleCell) -> Plan:
+        """The mistake alone."""
         checks = [self._full[part.grade_id] for part in exercise.checks]
 
         def judge(run: Run) -> Iterator[str]:
             graded = run.notebook.cells[-len(checks) :]
-            said = [error[1] for cell in graded if (error := notebooks.error_of(cell))]
-            seen = run.ended_at is None and passes_visible(graded, self._stubs)
-            self._messages.mistakes.setdefault(exercise.id, []).append(_Tried(mistake, said, seen))
+            tried = self._tried(mistake, graded, sure=True)
+            self._messages.mistakes[mistake.cell.line] = tried
             if run.ended_at is not None:
+                tried.passes_visible = False
                 yield from self._ended(run, f"the mistake in line {mistake.cell.line}")
-            elif sum(notebooks.awarded_points(cell) or 0 for cell in graded) >= sum(
-                part.points for part in exercise.checks
-            ):
+            elif not _loses(graded):
                 yield self._at(mistake, "this mistake loses no points")
-            elif not any(mistake.caught_by in text for text in said):
-                yield self._at(mistake, f"is not caught by {mistake.caught_by!r}; the checks said {said!r}")
+            elif not any(mistake.caught_by in text for text in tried.said):
+                yield self._at(mistake, f"is not caught by {mistake.caught_by!r}; the checks said {tried.said!r}")
 
-        return Plan([*self._wrong(exercise, mistake), *checks], judge)
+        return Plan([*self.setup, *self._wrong(exercise, mistake), *checks], judge)
+
+    def _rounds(self) -> Iterator[Plan]:
+        """All mistakes in few runs: each has one of every exercise, as long as that has any."""
+        for number in range(max((len(exercise.mistakes) for exercise in self._exercises), default=0)):
+            with_more = [one for one in self._exercises if len(one.mistakes) > number]
+            yield self._round([(exercise, exercise.mistakes[number]) for exercise in with_more])
+
+    def _round(self, chosen: list[tuple[ExerciseSource, RoleCell]]) -> Plan:
+        """Mistakes of different exercises, one after the other, each with its checks; what is odd runs alone."""
+        cells = [*self.setup, apart.remember()]
+        places: list[slice] = []
+        for exercise, mistake in chosen:
+            cells += self._wrong(exercise, mistake)
+            places.append(slice(len(cells), len(cells) + len(exercise.checks)))
+            cells += [*(self._full[part.grade_id] for part in exercise.checks), apart.forget()]
+
+        def judge(run: Run) -> Iterator[str]:
+            kept = run.ended_at is None and apart.holds(run.notebook)
+            for (exercise, mistake), place in zip(chosen, places, strict=True):
+                graded = run.notebook.cells[place]
+                tried = self._tried(mistake, graded, sure=False)
+                if kept and _loses(graded) and any(mistake.caught_by in text for text in tried.said):
+                    self._messages.mistakes[mistake.cell.line] = tried
+                else:
+                    self._again.append((exercise, mistake))
+            yield from ()
+
+        return Plan(cells, judge)
+
+    def _tried(self, mistake: RoleCell, graded: list[NotebookNode], *, sure: bool) -> _Tried:
+        said = [error[1] for cell in graded if (error := notebooks.error_of(cell))]
+        return _Tried(mistake, said, passes_visible(graded, self._stubs), sure)
 
     def _visible(self, exercise: ExerciseSource, tried: _Tried) -> Plan:
         """The mistake with the checks that learners have, for certainty."""
@@ -206,12 +257,13 @@ class Plans:
 
         def judge(run: Run) -> Iterator[str]:
             seen = run.notebook.cells[-len(checks) :]
+            tried.sure = True
             tried.passes_visible = run.ended_at is None and not any(
                 notebooks.error_of(cell) or stderr_of(cell) for cell in seen
             )
             yield from self._ended(run, f"the mistake in line {tried.mistake.cell.line}")
 
-        return Plan([*self._wrong(exercise, tried.mistake), *checks], judge)
+        return Plan([*self.setup, *self._wrong(exercise, tried.mistake), *checks], judge)
 
     def _without(self, topic: str) -> Plan:
         """All answers but the topic's, and the topic's checks."""
@@ -251,3 +303,9 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 def _is_check(cell: NotebookNode) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
+def _loses(checks: list[NotebookNode]) -> bool:
+    """Whether these cells earned less than all their points."""
+    most = sum(cell.metadata.nbgrader.points for cell in checks)
+    return bool(sum(notebooks.awarded_points(cell) or 0 for cell in checks) < most)

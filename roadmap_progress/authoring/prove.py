@@ -8,6 +8,8 @@ the machine cannot shut processes in), and is judged by nbgrader's `determine_gr
 - the released stub runs cleanly and earns nothing;
 - each mistake loses points for its own reason: `caught-by` is in a failing check's message, and in no message
   that the stub or another mistake gets; at least one mistake an exercise passes every visible check;
+  mistakes of different exercises share a run, in which no exercise sees what another one's answers defined, and a
+  mistake that does anything there but what it should is judged by a run of its own;
 - with a topic's answers taken out, and all others there, the topic's checks earn nothing;
 - nothing that learners must not have is in the release.
 
@@ -18,6 +20,7 @@ forked for each run. But the whole solution runs where nothing is imported, so t
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from roadmap_progress.authoring.plans import Plan
     from roadmap_progress.execution import Run
     from roadmap_progress.model import Notebook
+
+RUNS_A_CORE = 2  # a run waits for servers and clocks as long as it computes
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,17 @@ def prove(
         subjects = [_Subject(root, notebook, exercise) for notebook in group]
         for subject in subjects:
             say(f"{subject.notebook.number}: {len(subject.plans)} runs")
-        doubtful = []
-        with contextlib.closing(_run([(one, plan) for one in subjects for plan in one.plans])) as ready:
-            for subject in ready:
-                subject.plans += (doubts := subject.runs.doubts())
-                if doubts:
-                    doubtful.append((subject, doubts))
-                else:
-                    yield subject.proof()
-        with contextlib.closing(_run([(one, plan) for one, doubts in doubtful for plan in doubts])) as ready:
-            for subject in ready:
-                yield subject.proof()
+        todo = [(one, plan) for one in subjects for plan in one.plans]
+        while todo:
+            doubtful: list[tuple[_Subject, Plan]] = []
+            with contextlib.closing(_run(todo)) as ready:
+                for subject in ready:
+                    doubts = subject.runs.doubts()
+                    subject.plans += doubts
+                    doubtful += [(subject, plan) for plan in doubts]
+                    if not doubts:
+                        yield subject.proof()
+            todo = doubtful
 
 
 def solve(root: Path, notebook: Notebook, *, times: int = 1) -> list[Solved]:
@@ -159,7 +164,8 @@ def _run(todo: Sequence[tuple[_Subject, Plan]], *, workers: int | None = None) -
 
 
 def _runs(todo: Sequence[tuple[_Subject, Plan]], workers: int | None) -> Generator[tuple[int, Run], None, None]:
-    """As a class is graded, `workers` (default: the number of cores) at a time, as each gets ready."""
+    """As a class is graded, `workers` at a time (default: `RUNS_A_CORE` a core), as each gets ready."""
+    workers = workers or RUNS_A_CORE * (os.cpu_count() or 1)
     try:
         check_machine()
     except Unavailable:

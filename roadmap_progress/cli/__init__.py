@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "grade your own copy of a notebook's exercises",
     "status": "show your progress in the terminal",
     "passport": "carry your progress and your answers from one machine to another",
+    "record": "write a page that shows what you have mastered, to give to others",
     "doctor": "show which servers this machine can run, and how to install the others",
     "grade": "grade what a class handed in, in parallel and shut in",
     "classroom": "set up a class: roster, due dates, gradebook",

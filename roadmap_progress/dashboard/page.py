@@ -7,48 +7,58 @@ themselves, and all that is said in colour is also said in words and shapes.
 
 from __future__ import annotations
 
-import re
 from html import escape
 from pathlib import Path
 from typing import Any
 
-STATIC = Path(__file__).parent / "static"
+from roadmap_progress.dashboard.charts import charts
+from roadmap_progress.dashboard.roadmap_map import atlas
+from roadmap_progress.dashboard.signs import chip, icon, opener, shapes, text
 
-# One 16×16 shape for each state: told apart by form, not by colour.
-_SHAPES = {
-    "done": '<circle cx="8" cy="8" r="7.2" class="fill"/><path d="M4.6 8.3l2.3 2.4 4.6-5" class="cut"/>',
-    "started": '<circle cx="8" cy="8" r="6.4"/><path d="M8 1.6a6.4 6.4 0 0 1 0 12.8z" class="fill"/>',
-    "ready": '<circle cx="8" cy="8" r="6.4"/><path d="M6.4 5.1v5.8L11 8z" class="fill"/>',
-    "later": '<circle cx="8" cy="8" r="6.4" stroke-dasharray="2.6 2.2"/><path d="M8 4.8V8l2.2 1.6"/>',
-    "planned": '<path d="M3 13l.7-3L10.6 3a1.5 1.5 0 0 1 2.3 2.2L6 12.2z"/>',
-    "failed": '<path d="M8 1.6L15 14H1z"/><path d="M8 6v4m0 1.7v.6"/>',
-    "changed": '<path d="M13.4 8A5.4 5.4 0 1 1 11.7 4M12 1.2v3H9"/>',
-    "error": '<circle cx="8" cy="8" r="6.6"/><path d="M8 4.2v4.6m0 2v.8"/>',
-    "warning": '<path d="M8 1.6L15 14H1z"/><path d="M8 6v4m0 1.7v.6"/>',
-    "note": '<circle cx="8" cy="8" r="6.6"/><path d="M8 7.4v4.2m0-7.4v.8"/>',
-    "lesson": '<path d="M2.2 3h4A2 2 0 0 1 8 4.4 2 2 0 0 1 9.8 3h4v9.4H9.4L8 13.6l-1.4-1.2H2.2zM8 4.6v8.6"/>',
-    "exercises": '<path d="M5.6 4.4L2 8l3.6 3.6M10.4 4.4L14 8l-3.6 3.6"/>',
-}
+STATIC = Path(__file__).parent / "static"
 
 
 def parts(model: dict[str, Any]) -> dict[str, str]:
-    """The page's parts by key, in the order of the page."""
+    """The page's parts by key, in the order of the page; those called "near-…" only when they are asked for."""
     return {
+        "shapes": shapes(),
         "head": _head(model),
         "notices": notices(model["notices"]),
         "next": _next(model),
         "review": _review(model["review"]),
+        **atlas(model),
+        "charts": charts(model),
         **{f"section-{section['key']}": _section(section) for section in model["sections"]},
         "passport": _passport(model["passport"]),
+        "record": _record(),
         "foot": _foot(model),
     }
 
 
 def whole(found: dict[str, str]) -> str:
     """The plain page, for wherever no JavaScript of ours runs."""
-    style = (STATIC / "dashboard.css").read_text(encoding="utf-8")
-    inner = "".join(f'<div data-part="{escape(key)}">{html}</div>' for key, html in found.items())
-    return f'<style>{style}</style><div class="rdm"><div class="rdm-page">{inner}</div></div>'
+    there = {key: html for key, html in found.items() if not key.startswith("near-")}
+    inner = "".join(f'<div data-part="{escape(key)}">{html}</div>' for key, html in there.items())
+    return f'<style>{style()}</style><div class="rdm"><div class="rdm-page">{inner}</div></div>'
+
+
+def style() -> str:
+    """The style sheets of all parts."""
+    return _read("dashboard.css", "map.css", "charts.css", "compare.css")
+
+
+def script() -> str:
+    """The module that makes the page live."""
+    return _read("map.js", "dashboard.js")
+
+
+def _read(*names: str) -> str:
+    return "".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def only_notices(found: list[dict[str, Any]]) -> dict[str, str]:
+    """The parts of a page that can show nothing else."""
+    return {"shapes": shapes(), "notices": notices(found)}
 
 
 def notices(found: list[dict[str, Any]]) -> str:
@@ -72,16 +82,6 @@ def _start_over(item: dict[str, Any]) -> str:
     )
 
 
-def icon(name: str) -> str:
-    """A decorative picture: the word for it always stands beside it."""
-    return f'<svg class="rdm-icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">{_SHAPES[name]}</svg>'
-
-
-def text(title: str) -> str:
-    """Escaped text, with the roadmap's `code` as such."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(title))
-
-
 def _head(model: dict[str, Any]) -> str:
     summary = model["summary"]
     facts = [
@@ -93,11 +93,11 @@ def _head(model: dict[str, Any]) -> str:
     figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for value, name in facts)
     planned = f" {_number(summary['planned'], 'notebook')} more planned." if summary["planned"] else ""
     return (
-        '<header class="rdm-head"><div class="rdm-head-words">'
+        '<div class="rdm-head"><div class="rdm-head-words">'
         f"<h1>{text(model['title'])}</h1>"
         "<p>From the first DNS query to a running Python backend, on real servers."
         f'{planned}</p><dl class="rdm-figures">{figures}</dl></div>'
-        f"{_ring(summary['percent'])}</header>"
+        f"{_ring(summary['percent'])}</div>"
     )
 
 
@@ -119,10 +119,9 @@ def _next(model: dict[str, Any]) -> str:
             '<section class="rdm-next" aria-label="What next"><div><p class="rdm-over">What next</p>'
             f"<p class='rdm-why'>{text(model['nothing'])}</p></div></section>"
         )
-    lesson = _open(item, "lesson", "Read the lesson", strong=not item["started"])
-    exercises = _open(
-        item, "exercises", "Go on with the exercises" if item["started"] else "Exercises", strong=item["started"]
-    )
+    lesson = opener(item, "lesson", "Read the lesson", "next", strong=not item["started"])
+    label = "Go on with the exercises" if item["started"] else "Exercises"
+    exercises = opener(item, "exercises", label, "next", strong=item["started"])
     return (
         '<section class="rdm-next" aria-label="What next"><div>'
         f'<p class="rdm-over">{"Go on with" if item["started"] else "Next"} · about {item["left"]}</p>'
@@ -183,12 +182,13 @@ def _section(section: dict[str, Any]) -> str:
     bar = _bar(section["percent"], f"Section {number}") if section["written"] else ""
     cards = "".join(_planned(item) if item["state"] == "planned" else _card(item) for item in section["notebooks"])
     return (
-        f'<details class="rdm-section" data-state="{section["state"]}" data-key="section-{section["key"]}"'
+        f'<details class="rdm-section" id="rdm-section-{section["key"]}" data-state="{section["state"]}" '
+        f'data-key="section-{section["key"]}"'
         f"{' open' if section['written'] else ''}><summary>"
         f'<span class="rdm-station" aria-hidden="true">{number}</span>'
         f'<span class="rdm-section-words"><h2><span class="rdm-hidden">Section {number}: </span>{text(title)}</h2>'
         f'<span class="rdm-about">{" · ".join(about)}</span></span>'
-        f'{bar}{_chip(section["state"], section["label"])}</summary><div class="rdm-cards">{cards}</div></details>'
+        f'{bar}{chip(section["state"], section["label"])}</summary><div class="rdm-cards">{cards}</div></details>'
     )
 
 
@@ -209,16 +209,16 @@ def _card(item: dict[str, Any]) -> str:
     topics = "".join(f"<li>{text(topic)}</li>" for topic in item["topics"])
     exercises = "".join(_exercise(exercise) for exercise in item["exercises"])
     return (
-        f'<article class="rdm-card" data-state="{item["state"]}" data-key="{number}" '
+        f'<article class="rdm-card" id="rdm-notebook-{number}" data-state="{item["state"]}" data-key="{number}" '
         f'data-points="{item["points"]}" aria-label="{escape(number + " " + item["title"])}">'
         f'<header><span class="rdm-number">{number}</span><h3>{text(item["title"])}</h3>'
-        f"{_chip(item['state'], item['label'])}</header>"
+        f"{chip(item['state'], item['label'])}</header>"
         f'{_bar(item["percent"], number)}<p class="rdm-about">{" · ".join(about)}</p>'
         + (f'<div class="rdm-needs"><span>Builds on</span><ul>{needs}</ul></div>' if needs else "")
         + _missing(item["missing"])
         + f'<ul class="rdm-topics">{topics}</ul><p class="rdm-actions">'
-        + _open(item, "lesson", "Lesson", strong=False)
-        + _open(item, "exercises", "Exercises", strong=item["state"] in {"ready", "started"})
+        + opener(item, "lesson", "Lesson", "card", strong=False)
+        + opener(item, "exercises", "Exercises", "card", strong=item["state"] in {"ready", "started"})
         + f'</p><details class="rdm-more" data-key="exercises-{number}"><summary>'
         f"{_number(len(item['exercises']), 'exercise')} one by one</summary>"
         f"<ol>{exercises}</ol></details></article>"
@@ -241,10 +241,11 @@ def _planned(item: dict[str, Any]) -> str:
     topics = "".join(f"<li>{text(topic)}</li>" for topic in item["topics"])
     needs = ", ".join(need["number"] for need in item["requires"])
     return (
-        f'<article class="rdm-card" data-state="planned" data-key="{item["number"]}" '
+        f'<article class="rdm-card" id="rdm-notebook-{item["number"]}" data-state="planned" '
+        f'data-key="{item["number"]}" '
         f'aria-label="{escape(item["number"] + " " + item["title"])}, planned">'
         f'<header><span class="rdm-number">{item["number"]}</span><h3>{text(item["title"])}</h3>'
-        f'{_chip("planned", item["label"])}</header><ul class="rdm-topics">{topics}</ul>'
+        f'{chip("planned", item["label"])}</header><ul class="rdm-topics">{topics}</ul>'
         + (f'<p class="rdm-about">Will build on {needs}</p>' if needs else "")
         + "</article>"
     )
@@ -257,27 +258,18 @@ def _exercise(item: dict[str, Any]) -> str:
         f"{essay['points']} points</button>"
         for essay in item["essays"]
     )
+    compare = (
+        f'<button type="button" class="rdm-live rdm-assess" data-compare="{escape(item["id"])}" '
+        f'data-number="{item["number"]}" data-key="compare-{escape(item["id"])}">Compare mine with the solution'
+        f'<span class="rdm-hidden"> of {text(item["title"])}</span></button>'
+        if item["compare"]
+        else ""
+    )
     return (
         f'<li data-state="{item["state"]}">{icon(item["state"])}<span>{text(item["title"])} '
         f"<em>{item['label']}</em></span><b>{item['points']}/{item['possible']}"
-        f'<span class="rdm-hidden"> points</span></b>{essays}</li>'
+        f'<span class="rdm-hidden"> points</span></b>{essays}{compare}</li>'
     )
-
-
-def _open(item: dict[str, Any], kind: str, label: str, *, strong: bool) -> str:
-    """A link to the file as it lies in the course; the living page opens the learner's copy instead."""
-    folder = "course" if kind == "lesson" else "work" if item.get("has_exercises") else "exercises"
-    href = f"{folder}/{item['section']}/{item['stem']}.ipynb"
-    where = "next" if "why" in item else "card"
-    return (
-        f'<a class="rdm-button{" rdm-strong" if strong else ""}" href="{escape(href)}" '
-        f'data-open="{item["number"]}" data-kind="{kind}" data-key="{where}-{kind}-{item["number"]}">'
-        f'{icon(kind)}{label}<span class="rdm-hidden"> of {item["number"]} {text(item["title"])}</span></a>'
-    )
-
-
-def _chip(state: str, label: str) -> str:
-    return f'<span class="rdm-chip" data-state="{state}">{icon(state)}{label}</span>'
 
 
 def _bar(percent: int, name: str) -> str:
@@ -311,6 +303,20 @@ def _passport(about: dict[str, Any]) -> str:
     )
 
 
+def _record() -> str:
+    """Something to give to others; always the same words, so that a name that was typed in stays."""
+    return (
+        '<section class="rdm-record" aria-labelledby="rdm-record"><div><h2 id="rdm-record">A record to show</h2>'
+        "<p>One file to give to an employer: what you have mastered, topic by topic, when, on what evidence. "
+        "It says that your own machine recorded it, and that nobody has signed it. It prints well.</p></div>"
+        '<form class="rdm-live" data-record-form><label for="rdm-name">Your name, if it is to stand there</label>'
+        '<p class="rdm-actions"><input id="rdm-name" type="text" maxlength="80" autocomplete="name" '
+        'data-key="record-name"><button type="submit" data-key="record-save">Save the record</button></p></form>'
+        '<p class="rdm-plain rdm-about">In a terminal: <code>roadmap record --name "Your Name"</code></p>'
+        "</section>"
+    )
+
+
 def _button(name: str, label: str, what: str) -> str:
     return (
         f'<button type="button" data-{name} data-key="passport-{name}">{label}'
@@ -323,14 +329,6 @@ def _time(moment: dict[str, Any]) -> str:
 
 
 def _foot(model: dict[str, Any]) -> str:
-    states = [
-        ("done", "Done"),
-        ("started", "Started"),
-        ("ready", "Ready"),
-        ("later", "Later"),
-        ("planned", "Planned"),
-    ]
-    legend = "".join(f"<li>{_chip(state, label)}</li>" for state, label in states)
     unknown = (
         f"<p>{_number(model['unknown'], 'recorded result')} belong to exercises that this version of the course "
         "does not have; they are kept, and not counted.</p>"
@@ -338,9 +336,9 @@ def _foot(model: dict[str, Any]) -> str:
         else ""
     )
     return (
-        f'<footer class="rdm-foot"><ul class="rdm-legend" aria-label="What the signs mean">{legend}</ul>'
+        '<div class="rdm-foot">'
         "<p>Lessons and exercises open as your own copies under <code>work/</code>. Running a check there counts "
-        f"at once; nothing else is recorded, and nothing leaves this machine.</p>{unknown}</footer>"
+        f"at once; nothing else is recorded, and nothing leaves this machine.</p>{unknown}</div>"
     )
 
 

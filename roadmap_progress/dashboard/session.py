@@ -13,17 +13,25 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from roadmap_progress import catalog
-from roadmap_progress.dashboard import page, view
+from roadmap_progress.dashboard import comparison, mastery, page, record, view
 from roadmap_progress.dashboard.view import Copies, Facts, Keeping, MissingServer, Notice
-from roadmap_progress.errors import CatalogError, NotebookError, RoadmapError, ServerUnavailable, StoreError
+from roadmap_progress.errors import (
+    CatalogError,
+    NotebookError,
+    RoadmapError,
+    ServerUnavailable,
+    StoreError,
+    WorkspaceError,
+)
 from roadmap_progress.model import Event, EventSource, Outcome, Status
 from roadmap_progress.progress import summarize
 from roadmap_progress.review import Today, today
 from roadmap_progress.store import Store, path_for
-from roadmap_progress.workspace import CopyState, Workspace, cells, passport, passports
+from roadmap_progress.workspace import CopyState, Workspace, cells, comparing, passport, passports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
     from pathlib import Path
 
     from roadmap_progress.model import Notebook, Roadmap
@@ -68,6 +76,7 @@ class Session:
         self._copies: dict[Path, tuple[Signature, bool]] = {}
         self._edited: dict[Path, tuple[Signature, bool]] = {}
         self._today_of: tuple[tuple[int, int, datetime], Today] | None = None
+        self._effort_of: tuple[tuple[int, int, date], tuple[mastery.Week, ...]] | None = None
         self._servers = Servers()
 
     def close(self) -> None:
@@ -96,7 +105,7 @@ class Session:
     def parts(self) -> dict[str, str]:
         """The page as it is now."""
         if self.progress is None:
-            return {"notices": page.notices(view.notices(self.facts.notices))}
+            return page.only_notices(view.notices(self.facts.notices))
         return page.parts(view.model(self.progress, self.facts))
 
     def copy(self, number: str, kind: str, *, start_over: bool = False) -> Path:
@@ -130,6 +139,25 @@ class Session:
         now = self._clock()
         of_today = seen is not None and datetime.fromtimestamp(seen[1] / 1e9, now.tzinfo).date() == now.date()
         return workspace.review(notebook, exercise, fresh=not of_today)
+
+    def compare(self, number: str, exercise_id: str) -> str:
+        """The learner's answer beside the model one, as HTML.
+
+        Raises:
+            RoadmapError: there is no such exercise, the learner has not passed it nor tried it three times, or one
+                of the two notebooks is not there.
+        """
+        root, roadmap, _ = self._all()
+        notebook = roadmap.find(number)
+        progress = summarize(roadmap, self._events, self._clock()).notebooks[notebook.number]
+        item = next((each for each in progress.exercises if each.exercise.id == exercise_id), None)
+        if item is None:
+            raise CatalogError(f"{number} has no exercise {exercise_id!r}")
+        if not view.may_look(item):
+            raise WorkspaceError(f"the solution is shown once you have passed, or tried {view.TRIES} times")
+        copy = Workspace(root, roadmap.aliases).exercises_path(notebook)
+        pairs = comparing.compare(copy, comparing.solution_path(root, notebook), item.exercise)
+        return comparison.comparison(notebook, item.exercise, pairs)
 
     def assess(self, check_id: str) -> None:
         """Record that the learner held an essay against its rubric and found it good.
@@ -167,6 +195,18 @@ class Session:
         data, problems = passports.save(root, roadmap, store, now)
         passports.mark_saved(root, now)
         return passports.file_name(now), data, problems
+
+    def record(self, name: str = "") -> tuple[str, bytes]:
+        """A name for the file, and the record to show; `name` is the learner's, as it is to stand there.
+
+        Raises:
+            RoadmapError: the course or the progress cannot be read.
+        """
+        _, roadmap, _ = self._all()
+        self.refresh(thorough=False)
+        now = self._clock()
+        progress = summarize(roadmap, self._events, now)
+        return record.file_name(now), record.record(roadmap, progress, self._events, now, name).encode()
 
     def restore_passport(self, data: bytes) -> Restored:
         """Put what a passport holds into the course.
@@ -240,7 +280,17 @@ class Session:
             self._servers.missing,
             self._keeping(workspace, written),
             self._today(self.roadmap),
+            self._effort(self.roadmap),
+            frozenset(item.number for item in written if comparing.solution_path(self.root, item).exists()),
         )
+
+    def _effort(self, roadmap: Roadmap) -> tuple[mastery.Week, ...]:
+        """The weeks; counted anew when there is something new, and when a day has begun."""
+        now = self._clock()
+        key = (id(roadmap), len(self._events), now.date())
+        if self._effort_of is None or self._effort_of[0] != key:
+            self._effort_of = (key, mastery.effort(roadmap, self._events, now))
+        return self._effort_of[1]
 
     def _today(self, roadmap: Roadmap) -> Today:
         """What to review; reckoned anew when there is something new, and when a minute has passed."""

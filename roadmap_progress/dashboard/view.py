@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from roadmap_progress.dashboard import mastery
 from roadmap_progress.model import Outcome
 from roadmap_progress.progress import State
 from roadmap_progress.review import Today
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     )
 
 Model = dict[str, Any]
+
+TRIES = 3  # runs with an answer in them, before the solution is shown to who has not passed
+HUES = 8  # as many colours of lines as the style sheets know; neighbours have different ones
 
 STATE_LABELS = {
     State.PLANNED: "Planned",
@@ -92,13 +96,19 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is true around the learner's progress."""
+    """What is true around the learner's progress.
+
+    Attributes:
+        solutions: numbers of the notebooks whose model answers this tree has.
+    """
 
     copies: Copies = field(default_factory=Copies)
     notices: tuple[Notice, ...] = ()
     missing: tuple[MissingServer, ...] = ()
     keeping: Keeping = field(default_factory=Keeping)
     today: Today = field(default_factory=Today)
+    weeks: tuple[mastery.Week, ...] = ()
+    solutions: frozenset[str] = frozenset()
 
 
 def model(progress: Progress, facts: Facts) -> Model:
@@ -124,7 +134,45 @@ def model(progress: Progress, facts: Facts) -> Model:
         "unknown": progress.unknown,
         "passport": passport(facts.keeping),
         "review": review(facts.today),
+        "effort": [_week(week) for week in facts.weeks],
+        "mastery": [found for section in progress.sections if (found := _topics(section))["topics"]],
     }
+
+
+def _week(week: mastery.Week) -> Model:
+    return {
+        "day": f"{week.start:%d %b}".lstrip("0"),
+        "passed": week.passed,
+        "other": week.other,
+        "days": week.days,
+        "points": points(week.points),
+    }
+
+
+def _topics(section: SectionProgress) -> Model:
+    """The graded topics of a section's written notebooks."""
+    found = [(item, topic) for item in section.notebooks for topic in mastery.topics(item)]
+    return {
+        "key": section.section.slug,
+        "number": section.section.number,
+        "hue": hue(section),
+        "title": section.section.title,
+        "done": sum(topic.mastered_at is not None for _, topic in found),
+        "topics": [
+            {
+                "number": item.notebook.number,
+                "title": topic.topic.title,
+                "percent": percent(topic.share),
+                "state": "done" if topic.mastered_at else "started" if topic.passed else "ready",
+            }
+            for item, topic in found
+        ],
+    }
+
+
+def hue(section: SectionProgress) -> int:
+    """Which of the style sheet's colours a section has."""
+    return (section.section.number - 1) % HUES
 
 
 def notices(found: tuple[Notice, ...]) -> list[Model]:
@@ -231,6 +279,7 @@ def _section(section: SectionProgress, everything: Mapping[str, NotebookProgress
     return {
         "key": section.section.slug,
         "number": section.section.number,
+        "hue": hue(section),
         "title": section.section.title,
         "state": section.state.value,
         "label": STATE_LABELS[section.state],
@@ -261,7 +310,11 @@ def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress]
         "left": duration(item.minutes_left),
         "topics": [topic.title for topic in notebook.topics],
         "requires": [_requirement(everything[number]) for number in notebook.requires],
-        "exercises": [_exercise(exercise) for exercise in item.exercises],
+        "exercises": [
+            _exercise(exercise)
+            | {"number": notebook.number, "compare": notebook.number in _comparable(facts) and may_look(exercise)}
+            for exercise in item.exercises
+        ],
         "exercises_done": item.exercises_done,
         "has_lesson": notebook.number in facts.copies.lessons,
         "has_exercises": notebook.number in facts.copies.exercises,
@@ -301,6 +354,16 @@ def _exercise(item: ExerciseProgress) -> Model:
             if check.check.kind == "essay" and not check.passed
         ],
     }
+
+
+def _comparable(facts: Facts) -> frozenset[str]:
+    """The notebooks of which both a copy and the model answers are there."""
+    return facts.solutions & facts.copies.exercises
+
+
+def may_look(item: ExerciseProgress) -> bool:
+    """The solution is shown to who has passed, or has tried three times."""
+    return item.done or any(check.attempts >= TRIES for check in item.checks)
 
 
 def _exercise_state(item: ExerciseProgress) -> tuple[str, str]:

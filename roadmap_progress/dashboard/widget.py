@@ -16,7 +16,6 @@ from roadmap_progress.errors import RoadmapError
 if TYPE_CHECKING:
     from roadmap_progress.workspace.passports import Restored
 
-STATIC = Path(__file__).parent / "static"
 POLL_S = 0.2  # a learner's passed check shows within half a second
 LOOK_AROUND = 10  # every so many polls the roadmap and the copies are looked at too
 
@@ -24,8 +23,8 @@ LOOK_AROUND = 10  # every so many polls the roadmap and the copies are looked at
 class Dashboard(anywidget.AnyWidget):
     """The page; `parts` are its pieces of HTML by key, `said` is what a screen reader announces."""
 
-    _esm = STATIC / "dashboard.js"
-    _css = STATIC / "dashboard.css"
+    _esm = page.script()
+    _css = page.style()
     parts = traitlets.Dict().tag(sync=True)
     said = traitlets.Unicode().tag(sync=True)
 
@@ -80,6 +79,11 @@ class Dashboard(anywidget.AnyWidget):
                 case {"type": "save"}:
                     name, attached, problems = self._session.save_passport()
                     reply |= {"type": "saved", "name": name, "problems": problems}
+                case {"type": "record", "name": str(who)}:
+                    name, attached = self._session.record(who)
+                    reply |= {"type": "saved", "name": name, "problems": []}
+                case {"type": "compare", "notebook": str(number), "exercise": str(exercise)}:
+                    reply |= {"type": "compared", "html": self._session.compare(number, exercise)}
                 case {"type": "restore"}:
                     data = bytes(buffers[0]) if buffers else b""
                     reply |= {"type": "restored", **_told(self._session.restore_passport(data))}

@@ -1,7 +1,8 @@
 """The side that asks the zygote: start one, fork children for a submission, end them.
 
     with Zygote(["pandas"]) as zygote:
-        with zygote.fork("answers", Sandbox()) as child:
+        with zygote.begin("answers", Sandbox()) as child:
+            child.await_ready()
             child.ask({"run": "1 + 1", "timeout_s": 10})
 
 A zygote ends with the process that started it, whatever ends that; its children end with the zygote.
@@ -23,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from roadmap_progress.errors import ExecutionError
 from roadmap_progress.execution import wire
+from roadmap_progress.execution.first_use import with_first_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,12 +88,14 @@ class Zygote:
         self._ready = False
 
     def load(self, modules: Iterable[str]) -> None:
-        """Have it import what notebooks will, and wait for that; one that starts threads is left out.
+        """Have it import what notebooks will, and wait for that; a module that starts threads is left out.
+
+        With them comes what they import at their first use.
 
         Raises:
             ExecutionError: it died or was not ready in time; with its own words.
         """
-        self._modules = list(dict.fromkeys(modules))
+        self._modules = with_first_use(modules)
         while True:
             wanted = [name for name in self._modules if name not in self.skipped]
             if self._control is None:
@@ -140,25 +144,6 @@ class Zygote:
             self._process.wait(1)
         self._said.seek(0)
         return self._said.read().decode("utf-8", "replace").strip()[-2000:]
-
-    def fork(
-        self,
-        role: str,
-        sandbox: Sandbox,
-        *,
-        channels: Mapping[str, socket.socket] | None = None,
-        join: Child | None = None,
-    ) -> Child:
-        """A child in the sandbox, or in that of another child beside it, ready for work.
-
-        Takes what `begin` takes.
-
-        Raises:
-            ExecutionError: it could not be forked, or died before it was ready.
-        """
-        child = self.begin(role, sandbox, channels=channels, join=join)
-        child.await_ready()
-        return child
 
     def begin(
         self,

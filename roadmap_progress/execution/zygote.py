@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ALWAYS = (
     "IPython.core.magics",
+    "IPython.core.magics.osm",
     "IPython.core.completer",
     "IPython.core.async_helpers",
     "IPython.core.debugger",

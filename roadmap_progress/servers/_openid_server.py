@@ -17,6 +17,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 if TYPE_CHECKING:
     import flask
@@ -88,6 +89,19 @@ class Handler(WSGIRequestHandler):
         print(self.command, self.path.partition("?")[0], int(code), file=sys.stderr, flush=True)
 
 
+def with_state(response: flask.Response) -> flask.Response:
+    """Send errors back with the state, too (RFC 6749, 4.1.2.1): the mock forgets it when the user refuses."""
+    import flask
+
+    state, target = flask.request.args.get("state"), response.location
+    if state is not None and target is not None and flask.request.path == "/oauth2/authorize":
+        parts = urlsplit(target)
+        if "state" not in parse_qs(parts.query):
+            query = f"{parts.query}&{urlencode({'state': state})}".lstrip("&")
+            response.location = parts._replace(query=query).geturl()
+    return response
+
+
 def application(settings: dict[str, Any]) -> flask.Flask:
     """The provider with its users and clients."""
     _app.AuthorizationCodeGrant = CodeGrant
@@ -97,6 +111,7 @@ def application(settings: dict[str, Any]) -> flask.Flask:
         access_token_max_age=timedelta(seconds=settings["token_lifetime_s"]),
         user_claims=[oidc_provider_mock.User(sub=sub, claims=claims) for sub, claims in settings["users"].items()],
     )
+    app.after_request(with_state)
     with app.test_request_context():
         app.preprocess_request()  # brings the storage
         for client in settings["clients"]:

@@ -63,6 +63,7 @@ ADMIN = "postgres"
 POWERS = ("pg_checkpoint", "pg_create_subscription")  # of an owner of databases, where the version has them
 SPARING = {"min_wal_size": "32MB", "max_wal_size": "128MB"}  # in memory: not a gigabyte of what is written twice
 FILE_COPY = 150_000  # since then it would by itself copy a database block by block, through the log: slower here
+SESSIONS_END_S = 0.2  # in a database that is dropped; those that are left are up to the server
 READY_LINE = 7  # of postmaster.pid, which begins with its process's number
 
 
@@ -110,6 +111,7 @@ class Address:
             ):  # the server may have been stopped, and is then gone as a whole
                 connection = psycopg.connect(self.admin_url, autocommit=True)
                 with connection:
+                    _end_sessions(connection, name)
                     connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def require(self, *extensions: str, url: str | None = None) -> None:
@@ -137,6 +139,17 @@ class Address:
         with self.connect() as connection:
             rows = connection.execute("SELECT name FROM pg_available_extensions ORDER BY name").fetchall()
         return [name for (name,) in rows]
+
+
+def _end_sessions(connection: psycopg.Connection[Any], database: str) -> None:
+    """End whoever is connected. FORCE would, too, but sleeps a tenth of a second before it looks again."""
+    theirs = "FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+    connection.execute(f"SELECT pg_terminate_backend(pid) {theirs}", [database])
+
+    def none_left() -> bool:
+        return connection.execute(f"SELECT count(*) {theirs}", [database]).fetchone() == (0,)
+
+    wait_until(none_left, timeout_s=SESSIONS_END_S)
 
 
 class PostgreSQL(PortServer, Address):

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: at the end, no core is to wait for one of them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     """Playwright, once: a second one in the same thread refuses to run beside the first one's event loop."""

@@ -215,8 +215,69 @@ def test_where_a_run_cannot_tell_which_part_failed_the_visible_checks_run_alone(
     edit(exercises_file, WRONG, mistake)
     build.build(built, ["1.1"], say=lambda _: None)
     [proof] = prove(built, [notebook], say=lambda _: None)
-    assert proof.runs == plain.runs + 1
+    # the visible checks of this one; before it is said that none passes them, the other one alone as well
+    assert proof.runs == plain.runs + (1 if holds else 2)
     assert any("every mistake fails a visible check" in problem for problem in proof.problems) is not holds
+
+
+def test_mistakes_of_different_exercises_share_a_run(built: Path) -> None:
+    """The whole, two rounds of a mistake an exercise, each exercise alone, without either topic, the stub."""
+    [proof] = prove(built, [outline.load(built).find("1.1")], say=lambda _: None)
+    assert (proof.runs, proof.problems) == (8, [])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("def add(a, b):\n    import os; os._exit(1)", "add_sum killed its kernel"),
+        ("def add(a, b):\n    while True: pass", "add_sum took longer than"),
+    ],
+)
+def test_a_mistake_that_ends_its_kernel_hides_none_that_shares_its_run(
+    built: Path, exercises_file: Path, monkeypatch: pytest.MonkeyPatch, mistake: str, words: str
+) -> None:
+    monkeypatch.setattr("roadmap_progress.authoring.prove.CELL_TIMEOUT_S", 5)
+    edit(exercises_file, "def add(a, b):\n    return a - b", mistake)
+    edit(exercises_file, '"less(2, 2): got 4"', '"less(2, 2): got 5"')  # shares a run with it
+    first, second = sorted(proved(built), key=lambda problem: words not in problem)
+    assert words in first
+    assert "is not caught by 'less(2, 2): got 5'; the checks said ['less(2, 2): got 4" in second
+
+
+@pytest.mark.parametrize(
+    "spoiler",
+    [
+        "\nless = add",  # what the other exercise is to define
+        "\nexpect = None",  # what the setup defined
+        "\nimport builtins; builtins.property = None",  # out of reach for names: the other one has to run alone
+    ],
+)
+def test_what_a_mistake_spoils_for_others_is_not_held_against_them(
+    built: Path, exercises_file: Path, spoiler: str
+) -> None:
+    """The other exercise's mistake uses it, and is caught for its reason, whatever ran before it."""
+    edit(exercises_file, "def add(a, b):\n    return a - b", f"def add(a, b):\n    return a - b{spoiler}")
+    edit(
+        exercises_file,
+        "    return a + b\n",
+        "    return a + b if expect and property and len(globals()['less'].__name__) == 4 else 9\n",
+    )
+    assert proved(built) == []
+
+
+def test_a_mistake_is_not_taken_for_caught_because_of_what_another_one_left(
+    built: Path, exercises_file: Path
+) -> None:
+    """It defines nothing: what its checks find is what the other exercise's mistake, in the same run, defined."""
+    edit(
+        exercises_file,
+        "def add(a, b):\n    return a - b",
+        "def add(a, b):\n    return a - b\n\n\ndef less(a, b):\n    return 4",
+    )
+    edit(exercises_file, "def less(a, b):\n    return a + b", "assert True")
+    [problem] = proved(built)
+    assert "is not caught by 'less(2, 2): got 4'" in problem
+    assert "name 'less' is not defined" in problem
 
 
 def test_one_exercise_is_proved_alone_and_its_faults_are_found(

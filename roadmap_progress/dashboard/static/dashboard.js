@@ -27,7 +27,7 @@ function surroundings() {
 }
 
 /** Brings one part up to date, and leaves alone what the reader has opened and where the keyboard is. */
-function put(host, key, html, index) {
+function put(host, key, html, index, drawn) {
   let part = host.querySelector(`:scope > [data-part="${CSS.escape(key)}"]`);
   if (!part) {
     part = document.createElement("div");
@@ -41,6 +41,7 @@ function put(host, key, html, index) {
   const focused = part.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   part.innerHTML = html;
   part.html = html;
+  drawn();
   for (const el of part.querySelectorAll("time")) {
     el.textContent = new Date(el.dateTime).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   }
@@ -50,6 +51,13 @@ function put(host, key, html, index) {
     if (points.has(el.dataset.key) && points.get(el.dataset.key) !== el.dataset.points) el.classList.add("rdm-moved");
   }
   if (focused) findFocus(part, focused)?.focus({ preventScroll: true });
+}
+
+/** Puts other HTML into an element, with the keyboard where it was. */
+function replace(el, html) {
+  const focused = el.contains(document.activeElement) ? focusKey(document.activeElement) : null;
+  el.innerHTML = html;
+  if (focused) findFocus(el, focused)?.focus({ preventScroll: true });
 }
 
 function focusKey(el) {
@@ -126,7 +134,11 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "rdm";
   root.dataset.live = "";
-  if (where.inVoila) root.classList.add("rdm-alone");
+  if (where.inVoila) {
+    root.classList.add("rdm-alone");
+    root.setAttribute("role", "main"); // JupyterLab has one already
+    document.documentElement.lang ||= "en";
+  }
   const live = document.createElement("div");
   live.className = "rdm-hidden";
   live.setAttribute("aria-live", "polite");
@@ -190,17 +202,18 @@ function render({ model, el }) {
     model.send({ ...message, request, server_root: where.serverRoot, page: where.page }, undefined, buffers);
   };
 
-  const savePassport = () => {
-    ask({ type: "save" }, (reply, attached) => {
+  /** Asks for a file, and lets the browser save it. */
+  const save = (message, title, kind) => {
+    ask(message, (reply, attached) => {
       if (!reply) return;
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob(attached, { type: "application/octet-stream" }));
+      link.href = URL.createObjectURL(new Blob(attached, { type: kind }));
       link.download = reply.name;
       root.append(link);
       link.click();
       link.remove();
       window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      tell("Your passport:", `your browser saves it as ${reply.name}. Keep it where you find it again.`, reply.problems);
+      tell(title, `your browser saves it as ${reply.name}. Keep it where you find it again.`, reply.problems);
     });
   };
 
@@ -216,6 +229,20 @@ function render({ model, el }) {
     const input = Object.assign(document.createElement("input"), { type: "file", accept: ".passport" });
     input.addEventListener("change", () => input.files[0] && restorePassport(input.files[0]));
     input.click();
+  };
+
+  const compare = (target) => {
+    ask({ type: "compare", notebook: target.dataset.number, exercise: target.dataset.compare }, (reply) => {
+      if (!reply) return;
+      const dialog = document.createElement("dialog");
+      dialog.className = "rdm-compare";
+      dialog.setAttribute("aria-labelledby", "rdm-compare");
+      dialog.innerHTML = reply.html;
+      dialog.addEventListener("close", () => dialog.remove());
+      dialog.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab has shortcuts of its own
+      root.append(dialog);
+      dialog.showModal();
+    });
   };
 
   const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
@@ -250,20 +277,29 @@ function render({ model, el }) {
   };
 
   const act = (event) => {
-    const target = event.target.closest?.("[data-open], [data-start-over], [data-review], [data-assess], [data-save], [data-restore]");
+    const target = event.target.closest?.("[data-open], [data-start-over], [data-review], [data-assess], [data-compare], [data-save], [data-restore]");
     if (!target || event.button > 1) return;
     event.preventDefault();
     event.stopPropagation();
-    if (target.dataset.save !== undefined) savePassport();
+    if (target.dataset.save !== undefined) save({ type: "save" }, "Your passport:", "application/octet-stream");
     else if (target.dataset.restore !== undefined) choosePassport();
+    else if (target.dataset.compare) compare(target);
     else if (target.dataset.assess) ask({ type: "assess", check: target.dataset.assess }, () => {});
     else open(target, target.dataset.startOver !== undefined);
   };
 
+  let settled = false; // the map, which takes the longest to draw, comes once the rest can be used
+  window.setTimeout(() => {
+    settled = true;
+    draw();
+  }, 40);
+  const restoreMap = keepMap(root, (section) => model.get("parts")[`near-${section}`]);
   const draw = () => {
-    const parts = model.get("parts");
-    for (const part of [...host.children]) if (!(part.dataset.part in parts)) part.remove();
-    Object.entries(parts).forEach(([key, html], index) => put(host, key, html, index));
+    const parts = Object.entries(model.get("parts")).filter(([key]) => !key.startsWith("near-"));
+    const keys = new Set(parts.map(([key]) => key));
+    for (const part of [...host.children]) if (!keys.has(part.dataset.part)) part.remove();
+    parts.forEach(([key, html], index) => put(host, key, key === "map" && !settled ? "" : html, index, restoreMap));
+    restoreMap();
   };
   const say = () => {
     live.textContent = model.get("said");
@@ -273,6 +309,12 @@ function render({ model, el }) {
     waiting.delete(reply.to);
   };
 
+  root.addEventListener("submit", (event) => {
+    if (event.target.dataset.recordForm === undefined) return;
+    event.preventDefault();
+    const name = event.target.querySelector("input").value;
+    save({ type: "record", name }, "Your record:", "text/html");
+  });
   root.addEventListener("click", act);
   root.addEventListener("auxclick", act);
   root.addEventListener("dragover", hover);

@@ -61,6 +61,18 @@ class Lab:
         """The ids of the kernels that run."""
         return [kernel["id"] for kernel in self.api("GET", "kernels")]
 
+    @property
+    def theme(self) -> Path:
+        """Where Settings › Theme writes."""
+        return (
+            self.root.parent / "config/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
+        )
+
+    def choose_theme(self, name: str) -> None:
+        """What a page that is opened from now on looks like."""
+        self.theme.parent.mkdir(parents=True, exist_ok=True)
+        self.theme.write_text(json.dumps({"theme": name}), encoding="utf-8")
+
     def record(self, check_id: str, outcome: Outcome = Outcome.PASSED) -> None:
         """Store an outcome of a check, as another kernel would."""
         check = catalog.load(self.root).checks[check_id]
@@ -155,6 +167,7 @@ def lab(server: Lab) -> Iterator[Lab]:
     for kernel in server.kernels():
         server.api("DELETE", f"kernels/{kernel}")
     shutil.rmtree(server.root / "work", ignore_errors=True)
+    server.theme.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -145,6 +145,8 @@ def test_as_a_notebook_it_is_the_same_page_and_opens_tabs_too(lab: Any, open_pag
     run_command(page, "docmanager:open", {"path": "dashboard.ipynb", "factory": "Notebook"})
     panel = page.locator(".jp-NotebookPanel:visible")
     expect(panel).to_contain_text("Nothing below? Run › Run All Cells starts the dashboard.")
+    # JupyterLab drops what is run before the notebook has its kernel.
+    expect(panel.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(panel.locator(".rdm-head")).to_be_visible()

@@ -538,6 +538,12 @@ def test_a_module_that_starts_threads_is_left_out_of_the_zygote(
         assert not errors(done[0])
 
 
+def test_a_notebook_finds_imported_what_a_library_imports_at_its_first_use() -> None:
+    with Zygote(["httpx"]) as zygote:
+        done, _ = Engine(zygote).run([Step("import sys\nassert 'httpcore' in sys.modules", "answer")])
+    assert not errors(done[0])
+
+
 def test_nothing_is_left_when_the_process_that_grades_is_killed(tmp_path: Path) -> None:
     script = """
 import sys

@@ -59,10 +59,10 @@ def test_a_class_goes_from_release_to_feedback(late_policy: Any, tmp_path: Path,
             instructor.root / "exercises" / instructor.section / f"{instructor.stem}.ipynb"
         ).read_bytes()
         student.answer(work, answers[name])
-        # Fetching again leaves the answers alone.
-        before = (work / f"{instructor.stem}.ipynb").read_bytes()
-        student.run("nbgrader", "fetch_assignment", instructor.section)
-        assert (work / f"{instructor.stem}.ipynb").read_bytes() == before
+        if name == "ada":  # fetching again leaves the answers alone
+            before = (work / f"{instructor.stem}.ipynb").read_bytes()
+            student.run("nbgrader", "fetch_assignment", instructor.section)
+            assert (work / f"{instructor.stem}.ipynb").read_bytes() == before
         student.run("nbgrader", "submit", instructor.section, f"--student={name}")
 
     instructor.run("nbgrader", "collect", instructor.section)

@@ -150,12 +150,13 @@ def test_a_wrong_secret_gets_no_token(provider):
             )
 
 
-def test_a_user_who_does_not_consent_is_sent_back_with_an_error(provider):
+def test_a_user_who_does_not_consent_is_sent_back_with_an_error_and_the_state(provider):
     with client_of(provider) as client:
-        url, _ = client.create_authorization_url(
+        url, state = client.create_authorization_url(
             provider.metadata["authorization_endpoint"], code_verifier=VERIFIER
         )
-        assert parse_qs(urlsplit(provider.refuse(url)).query)["error"] == ["access_denied"]
+        told = parse_qs(urlsplit(provider.refuse(url)).query)
+        assert (told["error"], told["state"]) == (["access_denied"], [state])
 
 
 @pytest.mark.parametrize(

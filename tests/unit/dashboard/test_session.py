@@ -104,7 +104,7 @@ def test_a_missing_roadmap_is_a_message_and_comes_back(tree: Path) -> None:
     session = Session(tree)
     session.refresh()
     assert titles(session) == ["The course's roadmap cannot be read."]
-    assert list(session.parts()) == ["notices"]
+    assert list(session.parts()) == ["shapes", "notices"]
     with pytest.raises(CatalogError, match="nothing can be opened"):
         session.copy("1.1", "lesson")
     (tree / catalog.FILE).write_text(text, encoding="utf-8")

@@ -90,6 +90,21 @@ class TestRun:
         assert re.search(r"bad .*FAILED \(exit code 3\)", shown)
         assert run.summarize(results[1:]) == 0
 
+    def test_cells_of_a_notebook_stay_together_and_single_tests_go_to_whoever_is_idle(
+        self, run: ModuleType
+    ) -> None:
+        spread = {
+            step.name: step.command[step.command.index("--dist") + 1]
+            for step in run.plan(run.Scope())
+            if "--dist" in step.command
+        }
+        assert spread == {
+            "unit tests": "worksteal",
+            "lessons": "loadscope",
+            "solutions": "loadscope",
+            "integration": "worksteal",
+        }
+
     def test_outputs_are_compared_only_on_the_python_that_made_them(self, run: ModuleType) -> None:
         assert "--nbval" in run.nbval("course", None, strict=True)
         assert "--nbval-lax" in run.nbval("course", None, strict=False)
