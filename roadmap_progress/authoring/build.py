@@ -68,8 +68,9 @@ def build(root: Path, names: list[str], *, force: bool = False, say: Callable[[s
     recorded = _recorded(root)
     made: list[str] = []
     stale_sections: list[str] = []
+    glossary.render(root, list(roadmap.ready()))  # a word defined twice is told before any lesson runs
     for notebook in chosen:
-        if _write_solutions(root, notebook) or not Built.of(root, notebook).exercises.is_file():
+        if _write_solutions(root, notebook) or not _as_released(root, notebook, recorded):
             say(f"{notebook.number}: solutions")
             made.append(f"solutions/{notebook.section}/{notebook.stem}.ipynb")
             if notebook.section not in stale_sections:
@@ -193,6 +194,15 @@ def _write_lesson(root: Path, notebook: Notebook, source: Path, path: Path) -> N
     notebooks.write(executed, path)
 
 
+def _as_released(root: Path, notebook: Notebook, recorded: dict[str, dict[str, str]]) -> bool:
+    """Whether the exercises are what the last build that went through released of these solutions."""
+    built, old = Built.of(root, notebook), recorded.get(notebook.number, {})
+    return all(
+        path.is_file() and old.get(kind) == _file_digest(path)
+        for kind, path in (("solutions", built.solutions), ("exercises", built.exercises))
+    )
+
+
 def stale(root: Path, notebook: Notebook) -> list[str]:
     """What `check` finds for one notebook."""
     built = Built.of(root, notebook)
@@ -216,9 +226,7 @@ def stale(root: Path, notebook: Notebook) -> list[str]:
             f"{built.solutions.relative_to(root)} is not what {exercise.relative_to(root)} says: "
             f"edit that source, then {again}"
         )
-    elif recorded.get("solutions") != _file_digest(built.solutions) or recorded.get("exercises") != _file_digest(
-        built.exercises
-    ):
+    elif not _as_released(root, notebook, _recorded(root)):
         problems.append(
             f"{built.exercises.relative_to(root)} is not what nbgrader released: "
             f"edit {exercise.relative_to(root)}, then {again}"

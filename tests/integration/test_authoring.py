@@ -124,6 +124,35 @@ def test_what_lies_beside_a_solution_is_never_released(built: Path, exercises_fi
     assert not (built / "exercises" / "01-foundations" / ".flake8").exists()
 
 
+def test_exercises_that_a_failed_release_left_old_are_made_by_the_next_build(
+    built: Path, exercises_file: Path
+) -> None:
+    """The solutions are new by then, so they alone do not tell."""
+    stray = built / "solutions" / "01-foundations" / ".flake8"
+    stray.touch()
+    edit(exercises_file, "That was all.", "That was really all.")
+    with pytest.raises(ExecutionError, match="answers included"):
+        build.build(built, [], say=lambda _: None)
+    stray.unlink()
+    assert any("is not what nbgrader released" in problem for problem in build.check(built))
+    build.build(built, [], say=lambda _: None)
+    released = (built / "exercises/01-foundations/1.1-sums.ipynb").read_text(encoding="utf-8")
+    assert "That was really all." in released
+    assert build.check(built) == []
+
+
+def test_a_word_defined_twice_is_told_before_any_lesson_runs(built: Path, lesson_file: Path) -> None:
+    edit(
+        lesson_file,
+        'print("four")',
+        'print("four")\n```\n\n:::{glossary}\nsum\n: One.\n\nsum\n: Two.\n:::\n\n```{code-cell} ipython3\n1',
+    )
+    said: list[str] = []
+    with pytest.raises(SourceError, match="'sum' was defined"):
+        build.build(built, [], say=said.append)
+    assert said == []
+
+
 def test_a_failing_lesson_cell_is_named_and_the_old_lesson_stays(built: Path, lesson_file: Path) -> None:
     before = digests(built)
     edit(lesson_file, 'print("four")', 'print("four"); 1 / 0')
