@@ -104,6 +104,8 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
             pytest.fail(missing)
         pytest.skip(missing)
     options = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    # No name and no address leads anywhere else; Playwright's routes would cost a page a third more time.
+    options.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
     if os.geteuid() == 0 or os.environ.get("CI"):
         options.append("--no-sandbox")  # Chromium has no sandbox for root, nor without user namespaces
     browser = playwright.chromium.launch(executable_path=program, args=options)
@@ -179,10 +181,8 @@ def open_page(browser: Browser, lab: Lab) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         elsewhere: list[str] = []
-        context.route(
-            lambda url: not url.startswith((f"http://127.0.0.1:{lab.port}/", "data:", "blob:")),
-            lambda route: (elsewhere.append(route.request.url), route.abort()),
-        )
+        ours = (f"http://127.0.0.1:{lab.port}/", "data:", "blob:")
+        context.on("request", lambda request: request.url.startswith(ours) or elsewhere.append(request.url))
         page = context.new_page()
         page.elsewhere = elsewhere
         if path.partition("?")[0].startswith("lab"):

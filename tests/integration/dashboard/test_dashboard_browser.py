@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -140,6 +142,16 @@ def test_from_voila_a_copy_opens_as_a_lab_tab_beside_the_page(lab: Any, open_pag
     assert (lab.root / "work" / "lessons" / STEM).is_file()
     expect(page.locator(".rdm-head")).to_be_visible()
     assert page.elsewhere == []
+
+
+def test_nothing_else_can_be_reached_and_an_attempt_is_seen(open_page: Open) -> None:
+    """The control of the `elsewhere` of these tests, with a server of this machine that is not JupyterLab."""
+    with ThreadingHTTPServer(("127.0.0.2", 0), BaseHTTPRequestHandler) as other:
+        page = open_page(VOILA)
+        url = f"http://127.0.0.2:{other.server_port}/"
+        with pytest.raises(PlaywrightError, match="ERR_NAME_NOT_RESOLVED"):
+            page.goto(url)
+    assert page.elsewhere == [url]
 
 
 def test_as_a_notebook_it_is_the_same_page_and_opens_tabs_too(lab: Any, open_page: Open, door: Door) -> None:
