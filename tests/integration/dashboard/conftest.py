@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -73,11 +73,11 @@ class Lab:
         self.theme.parent.mkdir(parents=True, exist_ok=True)
         self.theme.write_text(json.dumps({"theme": name}), encoding="utf-8")
 
-    def record(self, check_id: str, outcome: Outcome = Outcome.PASSED) -> None:
+    def record(self, check_id: str, outcome: Outcome = Outcome.PASSED, *, days_ago: int = 0) -> None:
         """Store an outcome of a check, as another kernel would."""
         check = catalog.load(self.root).checks[check_id]
         points = check.points if outcome is Outcome.PASSED else 0.0
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) - timedelta(days=days_ago)
         with Store(path_for(self.root)) as store:
             store.append(
                 Event(
