@@ -175,6 +175,8 @@ def _section(section: dict[str, Any]) -> str:
             f"{section['points']} of {section['possible']} points",
             f"{section['done']} of {_number(section['written'], 'notebook')} done",
         ]
+        if section["done"] < section["written"]:
+            about.append(f"about {section['left']} left")
         if section["planned"]:
             about.append(f"{section['planned']} more planned")
     else:

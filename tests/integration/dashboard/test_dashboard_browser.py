@@ -23,7 +23,7 @@ from roadmap_progress.dashboard import view
 from roadmap_progress.dashboard.session import Session
 from roadmap_progress.model import Outcome, Status
 from roadmap_progress.processes import wait_until
-from roadmap_progress.store import path_for
+from roadmap_progress.store import Store, path_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -32,6 +32,23 @@ STEM = "1.1-internet-fundamentals.ipynb"
 FIRST = "next-step_words"  # the first check of 1.1, worth two points
 Open = Callable[..., Page]
 Door = Callable[[Page], Any]
+
+# A thousand results of one check, one after the other; the last is a pass.
+MANY_RESULTS = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from roadmap_progress import catalog
+from roadmap_progress.model import Event, EventSource, Outcome
+from roadmap_progress.store import Store, path_for
+check = catalog.load(Path(sys.argv[1])).checks[sys.argv[2]]
+with Store(path_for(Path(sys.argv[1]))) as store:
+    for number in range(1000):
+        outcome, points = (Outcome.PASSED, check.points) if number == 999 else (Outcome.FAILED, 0.0)
+        about = (store.machine, EventSource.KERNEL, check.id, check.version, "", outcome, points, datetime.now(UTC))
+        store.append(Event(f"one-of-many-{number}", *about))
+        time.sleep(0.005)
+"""
 
 # The contrast of an element's text with what is really behind it, by WCAG 2.2's formula.
 CONTRAST = """element => {
@@ -198,6 +215,21 @@ def test_another_processs_result_shows_by_itself(lab: Any, open_page: Open, door
     assert more.get_attribute("open") is not None  # what the reader has opened stays open
     lab.record("stale-answers_addresses", Outcome.FAILED)
     expect(inside.locator(".rdm-why")).to_contain_text("does not pass yet: its message says what is missing")
+
+
+def test_a_thousand_results_of_another_process_arrive_and_the_page_answers_meanwhile(
+    lab: Any, open_page: Open, door: Door
+) -> None:
+    inside = door(open_page("lab"))
+    with subprocess.Popen([sys.executable, "-c", MANY_RESULTS, lab.root, FIRST]) as other:
+        expect(inside.locator(".rdm-why")).to_contain_text("does not pass yet")
+        inside.locator('details[data-key="exercises-1.1"] > summary').click()
+        expect(inside.locator('details[data-key="exercises-1.1"] ol')).to_be_visible()
+        assert other.poll() is None  # all of this while it writes
+        assert other.wait(timeout=100) == 0
+    expect(inside.locator('[data-key="1.1"]')).to_contain_text(earned(lab, 2))
+    with Store(path_for(lab.root)) as store:
+        assert sum(1 for _ in store.events()) == 1000
 
 
 def test_two_dashboards_open_at_once_both_move(lab: Any, open_page: Open, door: Door) -> None:
