@@ -45,8 +45,9 @@ check = catalog.load(Path(sys.argv[1])).checks[sys.argv[2]]
 with Store(path_for(Path(sys.argv[1]))) as store:
     for number in range(1000):
         outcome, points = (Outcome.PASSED, check.points) if number == 999 else (Outcome.FAILED, 0.0)
-        about = (store.machine, EventSource.KERNEL, check.id, check.version, "", outcome, points, datetime.now(UTC))
-        store.append(Event(f"one-of-many-{number}", *about))
+        came = (outcome, points, datetime.now(UTC))
+        about = (store.machine, EventSource.KERNEL, check.id, check.version, "")
+        store.append(Event(f"one-of-many-{number}", *about, *came))
         time.sleep(0.005)
 """
 
