@@ -8,15 +8,12 @@ release step runs for the sections whose solutions changed. What was built from 
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roadmap_progress import catalog, notebooks, processes
+from roadmap_progress import catalog, notebooks
 from roadmap_progress.authoring import compile as compiler
 from roadmap_progress.authoring import exercises, glossary, markdown, outline
 from roadmap_progress.errors import ExecutionError, NotebookError, SourceError
@@ -123,9 +120,9 @@ def check(root: Path) -> list[str]:
 
 
 def release(root: Path, section: str) -> None:
-    """Make exercises/<section> of solutions/<section> as `nbgrader generate_assignment` does.
+    """Make exercises/<section> of solutions/<section> as `nbgrader generate_assignment --no-db` does.
 
-    The gradebook is a throw-away: building needs no class, and touches none.
+    Building needs no class, and touches none.
 
     Raises:
         ExecutionError: something else lies in solutions/<section>, which nbgrader would release, too; or nbgrader
@@ -137,21 +134,16 @@ def release(root: Path, section: str) -> None:
         raise ExecutionError(
             f"nbgrader would release these with the exercises, answers included: {listed}; delete them"
         )
-    with tempfile.TemporaryDirectory(prefix="roadmap-gradebook-") as folder:
-        environment = os.environ | {
-            "ROADMAP_GRADEBOOK": str(Path(folder) / "gradebook.db"),
-            # nbgrader calls alembic by its name
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        }
-        done = processes.run(
-            [sys.executable, "-m", "nbgrader", "generate_assignment", section, "--force"],
-            cwd=root,
-            env=environment,
-            timeout_s=300,
-        )
-    if not done.ok:
-        said = f"{done.stdout}{done.stderr}".strip()
-        raise ExecutionError(f"nbgrader's release step failed for {section}:\n{said}")
+    # nbgrader costs seconds to import, and a build that releases nothing does without it
+    from traitlets.config.loader import PyFileConfigLoader
+
+    from roadmap_progress.authoring import releasing
+
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    try:
+        releasing.generate(config, section)
+    except ExecutionError as error:
+        raise ExecutionError(f"nbgrader's release step failed for {section}:\n{error}") from error
 
 
 def _strays(folder: Path, expected: set[Path]) -> list[Path]:

@@ -100,8 +100,9 @@ class Plans:
         self._exercises = [one for one in source.exercises if one.checks and only in (None, one.id)]
         self._messages = _Messages()
         self._again: list[tuple[ExerciseSource, RoleCell]] = []  # mistakes that have to run alone
+        self._unsure: list[ExerciseSource] = []  # exercises whose solution has to run alone
         self.plans = [] if only else [self.whole(), *self._rounds()]
-        self.plans += [self._alone(exercise) for exercise in self._exercises]
+        self.plans += [self._alone(exercise) for exercise in self._exercises] if only else [self._backwards()]
         if only:
             self.plans += [self._mistake(one, mistake) for one in self._exercises for mistake in one.mistakes]
         topics = (part.topic for exercise in self._exercises for part in exercise.checks)
@@ -109,16 +110,23 @@ class Plans:
         stubs = [self._stub(exercise) for exercise in self._exercises]
         self.plans += stubs if only else [Plan(code_cells(released), self._judge_stub)]
 
-    def whole(self, *, fresh: bool = True) -> Plan:
-        """The whole solved notebook as it is; `fresh`: sees what its libraries print when they are imported."""
-        return Plan(code_cells(self._solved), self._judge_solution, fresh=fresh)
+    def whole(self) -> Plan:
+        """The whole solved notebook as it is."""
+        return Plan(code_cells(self._solved), self._judge_solution)
+
+    def imports(self, modules: Iterable[str]) -> Plan:
+        """What these modules print when they are imported, where nothing is yet."""
+        return Plan([new_code_cell(f"import {name}") for name in modules], self._judge_imports, fresh=True)
 
     def doubts(self) -> list[Plan]:
-        """When all plans have run: more, where they leave open what a mistake does; ask until there are none.
+        """When all plans have run: more, where they leave open what an answer does; ask until there are none.
 
-        What would be said against a mistake that ran among others is said only of what it does alone. Where no
-        mistake is known to pass every visible check, but one may, these run by themselves.
+        What would be said against a solution or mistake that ran among others is said only of what it does alone.
+        Where no mistake is known to pass every visible check, but one may, these run by themselves.
         """
+        unsure, self._unsure = self._unsure, []
+        if unsure:
+            return [self._alone(exercise) for exercise in unsure]
         again, self._again = self._again, []
         for exercise in self._exercises:
             tried = self._messages.tried(exercise)
@@ -160,15 +168,40 @@ class Plans:
         return f"{self._source.path}:{part.cell.line}: {words}"
 
     def _alone(self, exercise: ExerciseSource) -> Plan:
-        parts = [*exercise.answers, *reversed(exercise.checks)]
-        return Plan([*self.setup, *(self._full[part.grade_id] for part in parts)], self._judge_solution)
+        """The setup, the exercise's answers, its checks from the last to the first."""
+        return Plan([*self.setup, *self._turned(exercise)], self._judge_solution)
+
+    def _backwards(self) -> Plan:
+        """The same for all exercises, from the last to the first, none of which sees what another one defined."""
+        cells = [*self.setup, apart.remember()]
+        places: list[slice] = []
+        for exercise in reversed(self._exercises):
+            turned = self._turned(exercise)
+            places.append(slice(len(cells), len(cells) + len(turned)))
+            cells += [*turned, apart.forget()]
+
+        def judge(run: Run) -> Iterator[str]:
+            kept = run.ended_at is None and apart.holds(run.notebook)
+            for exercise, place in zip(reversed(self._exercises), places, strict=True):
+                if not kept or any(self._faults(run.notebook.cells[place])):
+                    self._unsure.append(exercise)
+            yield from ()
+
+        return Plan(cells, judge)
+
+    def _turned(self, exercise: ExerciseSource) -> list[NotebookNode]:
+        return [self._full[part.grade_id] for part in (*exercise.answers, *reversed(exercise.checks))]
 
     def _stub(self, exercise: ExerciseSource) -> Plan:
         parts = [*exercise.answers, *exercise.checks]
         return Plan([*self.setup, *(self._stubs[part.grade_id] for part in parts)], self._judge_stub)
 
     def _judge_solution(self, run: Run) -> Iterator[str]:
-        for cell in run.notebook.cells:
+        yield from self._faults(run.notebook.cells)
+        yield from self._ended(run, "the solution")
+
+    def _faults(self, cells: Iterable[NotebookNode]) -> Iterator[str]:
+        for cell in cells:
             name = notebooks.grade_id(cell) or "a cell"
             if printed := stderr_of(cell):
                 yield f"{self._source.path}: the solved {name} prints on stderr: {printed!r}"
@@ -176,7 +209,11 @@ class Plans:
                 yield f"{self._source.path}: the solved {name} raises {error[0]}: {error[1]}"
             elif _is_check(cell) and (points := notebooks.awarded_points(cell)) != cell.metadata.nbgrader.points:
                 yield f"{self._source.path}: the solved {name} earns {points} of {cell.metadata.nbgrader.points:g}"
-        yield from self._ended(run, "the solution")
+
+    def _judge_imports(self, run: Run) -> Iterator[str]:
+        for cell in run.notebook.cells:
+            if printed := stderr_of(cell):
+                yield f"{self._source.path}: {cell.source} prints on stderr: {printed!r}"
 
     def _judge_stub(self, run: Run) -> Iterator[str]:
         for cell in run.notebook.cells:

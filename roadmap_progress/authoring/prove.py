@@ -3,8 +3,9 @@
 Every run has processes of its own, checks apart from answers as when a class is graded (a kernel of its own, where
 the machine cannot shut processes in), and is judged by nbgrader's `determine_grade`. For each notebook:
 
-- the solution earns full points, and prints nothing on stderr; also each exercise alone, its checks backwards
-  (a checks cell needs only the setup and its own exercise's answers);
+- the solution earns full points, and prints nothing on stderr; also with exercises and checks from the last to the
+  first, where none sees what another exercise's answers defined (a checks cell needs only the setup and its own
+  exercise's answers); where this falls short, each exercise alone;
 - the released stub runs cleanly and earns nothing;
 - each mistake loses points for its own reason: `caught-by` is in a failing check's message, and in no message
   that the stub or another mistake gets; at least one mistake an exercise passes every visible check;
@@ -14,7 +15,7 @@ the machine cannot shut processes in), and is judged by nbgrader's `determine_gr
 - nothing that learners must not have is in the release.
 
 A section's notebooks are proved together, as grading runs them: one process has imported what they import, and is
-forked for each run. But the whole solution runs where nothing is imported, so that an import's warning is seen.
+forked for each run. What these imports print is looked at where nothing is imported yet, once a section.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ def prove(
     """
     for _, group in groupby(chosen, key=lambda notebook: notebook.section):
         subjects = [_Subject(root, notebook, exercise) for notebook in group]
+        imported: set[str] = set()
+        for subject in subjects if exercise is None else ():
+            subject.look_at_imports(imported)
         for subject in subjects:
             say(f"{subject.notebook.number}: {len(subject.plans)} runs")
         todo = [(one, plan) for one in subjects for plan in one.plans]
@@ -114,7 +118,7 @@ def solve(root: Path, notebook: Notebook, *, times: int = 1) -> list[Solved]:
         ExecutionError: no process could be forked.
     """
     subject = _Subject(root, notebook)
-    subject.plans = [subject.runs.whole(fresh=False) for _ in range(times)]
+    subject.plans = [subject.runs.whole() for _ in range(times)]
     for _ in _run([(subject, plan) for plan in subject.plans], workers=1):
         pass
     return [Solved(plan.problems or [], plan.seconds) for plan in subject.plans]
@@ -140,6 +144,13 @@ class _Subject:
         self.graded = names_of_answers(answers, (cell.source for cell in self.runs.setup))
         self.modules = [name for cell in code_cells(solved) for name in imported_modules(cell.source)]
         self._source, self._exercise, self._built, self._lesson = source, exercise, built, lesson
+
+    def look_at_imports(self, known: set[str]) -> None:
+        """Have the modules imported that are not known by now; they are, then."""
+        new = [name for name in dict.fromkeys(self.modules) if name not in known]
+        known.update(new)
+        if new:
+            self.plans.append(self.runs.imports(new))
 
     def proof(self) -> Proof:
         """What came of it, when all plans have run."""

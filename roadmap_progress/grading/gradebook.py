@@ -6,7 +6,6 @@ step runs with its release going to a folder that is thrown away: `exercises/` i
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import tempfile
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import GenerateAssignment
-from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config.loader import PyFileConfigLoader
 
-from roadmap_progress.errors import ClassroomError
+from roadmap_progress.authoring import releasing
+from roadmap_progress.errors import ClassroomError, ExecutionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,33 +130,12 @@ def generate(root: Path, section: str, url: str | None = None) -> None:
     """
     config = configuration(root)
     _find_alembic()
-    said = _Listener()
-    log = logging.Logger(f"nbgrader.{section}")  # not in the tree of loggers: nothing is printed
-    log.addHandler(said)
+    db_url = url or course_directory(root)[0].db_url
     with tempfile.TemporaryDirectory(prefix="roadmap-release-") as folder:
-        course = CourseDirectory(config=config)
-        course.assignment_id = section
-        course.release_directory = folder
-        if url:
-            course.db_url = url
-        converter = GenerateAssignment(coursedir=course, config=config, log=log)
-        converter.force = True
         try:
-            converter.start()
-        except (NbGraderException, SystemExit) as error:
-            raise ClassroomError(f"nbgrader could not read solutions/{section}:\n{said.text()}") from error
-
-
-class _Listener(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-    def text(self) -> str:
-        return "\n".join(f"    {line}" for message in self.messages for line in message.splitlines()[-3:])
+            releasing.generate(config, section, into=Path(folder), db_url=db_url)
+        except ExecutionError as error:
+            raise ClassroomError(f"nbgrader could not read solutions/{section}:\n{error}") from error
 
 
 def _find_alembic() -> None:

@@ -249,10 +249,50 @@ def test_where_a_run_cannot_tell_which_part_failed_the_visible_checks_run_alone(
     assert any("every mistake fails a visible check" in problem for problem in proof.problems) is not holds
 
 
-def test_mistakes_of_different_exercises_share_a_run(built: Path) -> None:
-    """The whole, two rounds of a mistake an exercise, each exercise alone, without either topic, the stub."""
+def test_different_exercises_share_a_run(built: Path) -> None:
+    """The whole, two rounds of a mistake an exercise, all backwards, without either topic, the stub."""
     [proof] = prove(built, [outline.load(built).find("1.1")], say=lambda _: None)
-    assert (proof.runs, proof.problems) == (8, [])
+    assert (proof.runs, proof.problems) == (7, [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (  # defined before it, in the order of the file
+            "    return a - b  # what is left",
+            "    return add(a, -b)  # what is left",
+            "NameError: name 'add' is not defined",
+        ),
+        (  # defined before it, backwards
+            "    return a + b  # the sum of both",
+            "    return a + b if 'less' not in globals() else 0  # the sum of both",
+            "",
+        ),
+        (  # out of reach for names: each has to run alone
+            "    return a - b  # what is left",
+            "    import builtins; builtins.sorted = None; return a - b  # what is left",
+            "",
+        ),
+    ],
+)
+def test_a_solution_that_needs_another_exercise_is_found(
+    built: Path, exercises_file: Path, old: str, new: str, words: str
+) -> None:
+    edit(exercises_file, old, new)
+    problems = proved(built)
+    assert any(words in problem for problem in problems) if words else problems == []
+
+
+def test_what_an_import_prints_is_found(built: Path, exercises_file: Path) -> None:
+    """The standard library says so of this module when it is imported, and keeps it."""
+    edit(
+        exercises_file,
+        "    return a + b  # the sum of both",
+        "    import sre_constants\n    return a + b  # the sum of both",
+    )
+    [problem] = proved(built)
+    assert "import sre_constants prints on stderr" in problem
+    assert "deprecated" in problem
 
 
 @pytest.mark.parametrize(
