@@ -25,6 +25,14 @@ AT_FIRST_USE = {
     ),
     "fastapi": ("anyio._backends._asyncio", "pydantic.v1"),
     "httpx": ("httpcore",),
+    "rest_framework": (  # what does not ask for settings, which come later
+        "rest_framework.authentication",
+        "rest_framework.compat",
+        "rest_framework.metadata",
+        "rest_framework.negotiation",
+        "rest_framework.permissions",
+        "rest_framework.serializers",
+    ),
     "sqlalchemy": ("sqlalchemy.dialects.postgresql.psycopg",),
     "sqlmodel": ("sqlalchemy.dialects.postgresql.psycopg",),
     "uvicorn": (

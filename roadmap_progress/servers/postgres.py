@@ -271,18 +271,22 @@ class PostgreSQL(PortServer, Address):
         address = f"{self.host}:{self.port}/{_postgresql.DATABASE}"
         user, interim = sql.Identifier(self.user), secrets.token_hex(16)
         with psycopg.connect(self.url, autocommit=True) as first:
-            first.execute(sql.SQL("CREATE ROLE interim SUPERUSER LOGIN PASSWORD {}").format(interim))
+            first.execute(
+                sql.SQL("CREATE ROLE interim SUPERUSER LOGIN PASSWORD {}").format(_postgresql.verifier(interim))
+            )
         with psycopg.connect(f"postgresql://interim:{interim}@{address}", autocommit=True) as second:
             # the first superuser of all cannot be less than one
             second.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(user, sql.Identifier(ADMIN)))
             password = secrets.token_hex(16)
-            second.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ADMIN), password))
+            second.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ADMIN), _postgresql.verifier(password))
+            )
         self._admin, self.owner = (ADMIN, password), self.user
         with psycopg.connect(self.admin_url, autocommit=True) as third:
             third.execute("DROP ROLE interim")
             third.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD {}").format(
-                    user, self.password
+                    user, _postgresql.verifier(self.password)
                 )
             )
             third.execute(sql.SQL("ALTER DATABASE {0} OWNER TO {0}").format(user))

@@ -67,6 +67,38 @@ def test_it_says_which_it_is_and_asks_for_the_password(pg):
         psycopg.connect(host=pg.host, port=pg.port, user=pg.user, password="guess", dbname="bookshop")
 
 
+def rounds(connection):
+    """How many rounds the hash of each password takes, by role."""
+    hashes = connection.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword <> ''").fetchall()
+    return {role: hashed.removeprefix("SCRAM-SHA-256$").partition(":")[0] for role, hashed in hashes}
+
+
+def test_a_connection_costs_one_round_of_hashing_and_proves_both_sides(pg):
+    with psycopg.connect(f"{pg.url}?require_auth=scram-sha-256") as connection:
+        assert rounds(connection) == {"bookshop": "1"}
+
+
+def test_an_owner_of_databases_and_its_superuser_connect_as_cheaply(roomy, monkeypatch):
+    monkeypatch.delenv(postgres.URL_VARIABLE, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(roomy))
+    monkeypatch.setenv(postgres.ROLE_VARIABLE, "owner")
+    try:
+        server = postgresql.start()
+    except ServerUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    try:
+        with psycopg.connect(server.admin_url) as admin, psycopg.connect(server.url) as owner:
+            assert rounds(admin) == {"postgres": "1", "bookshop": "1"}
+            assert owner.execute("SELECT current_setting('is_superuser')").fetchone() == ("off",)
+        for url in (server.admin_url, server.url):
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(url, password="guess")
+    finally:
+        server.stop()
+
+
 def test_two_transactions_that_wait_for_each_other_are_a_deadlock_for_one_of_them(pg):
     with pg.database() as url:
         with psycopg.connect(url) as setup:
