@@ -44,6 +44,7 @@ class Company:
         self._apart = apart and any(step.kind == "check" and not step.same_process for step in steps)
         self._zygote, self._sandbox, self._timeout_s = zygote, sandbox, timeout_s
         self._with_servers = fixtures.wanted(step.source for step in steps)
+        self._servers_limits = fixtures.limits_for(step.source for step in steps if step.kind == "locked")
         self._with_probe = any(probe.MARK in step.source for step in steps if step.kind == "locked")
         self._ends: dict[str, dict[str, socket.socket]] = defaultdict(dict)
         self.answers: Child | None = None
@@ -68,7 +69,8 @@ class Company:
         try:
             self.answers = self._fork("answers", self._sandbox)
             if self._with_servers:
-                self._servers = self._fork("servers", fixtures.sandbox(self._sandbox), role="fixtures")
+                sandbox = fixtures.sandbox(self._sandbox, self._servers_limits)
+                self._servers = self._fork("servers", sandbox, role="fixtures")
             if self._apart:
                 self._coming = self._begin("checks", self._sandbox)
         except ExecutionError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 VARIABLE = "ROADMAP_SERVERS"  # as `roadmap_progress.servers` knows it
 LIMITS = Limits(memory_mb=2048, processes=512, disk_mb=1024, cpu_s=900, open_files=4096)
+# A browser's page reserves more than 2 GB while it starts, and uses a tenth of it: less, and the page crashes.
+BROWSER_MB = 6144
 PREPARE_S = 180.0
+_BROWSER = re.compile(r"\bbrowser\b")
 _PACKAGE = "roadmap_progress.servers"  # a room above this one: loaded by name, as a notebook's modules are
 
 _preparing = threading.Lock()
@@ -56,6 +61,16 @@ def wanted(sources: Iterable[str]) -> bool:
     return any(_PACKAGE in source or "import servers" in source for source in sources)
 
 
+def limits_for(locked: Iterable[str]) -> Limits:
+    """What the servers' process may use.
+
+    Args:
+        locked: sources of the locked cells; only they can ask for more, no answer can.
+    """
+    with_browser = any(_BROWSER.search(source) for source in locked if wanted([source]))
+    return replace(LIMITS, memory_mb=BROWSER_MB) if with_browser else LIMITS
+
+
 def prepared() -> str | None:
     """A folder with what makes servers start quickly, made if there is none yet; None if it cannot be made."""
     with _preparing:
@@ -76,9 +91,9 @@ def prepared() -> str | None:
         return folder if folder and Path(folder).is_dir() else None
 
 
-def sandbox(answers: Sandbox) -> Sandbox:
+def sandbox(answers: Sandbox, limits: Limits = LIMITS) -> Sandbox:
     """How the servers' process is shut in, beside answers that are shut in so."""
-    return Sandbox(uid=answers.uid + SERVERS_UID_OFFSET, limits=LIMITS, writes=True, prepared=prepared())
+    return Sandbox(uid=answers.uid + SERVERS_UID_OFFSET, limits=limits, writes=True, prepared=prepared())
 
 
 def environment() -> dict[str, str]:

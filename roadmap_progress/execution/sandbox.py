@@ -57,6 +57,8 @@ _READ_ONLY = (
     "/etc/alternatives",
     "/etc/services",
     "/etc/protocols",
+    "/etc/chromium.d",  # Debian's chromium is a script that reads it, and does not start without
+    "/etc/fonts",
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 

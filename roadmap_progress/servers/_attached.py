@@ -19,7 +19,7 @@ from roadmap_progress import errors
 from roadmap_progress.servers import _link
 
 _BUILTIN = ("TypeError", "ValueError", "AttributeError", "OSError", "RuntimeError")
-HERE = ("connect", "client", "sentinel")  # methods that only need the address
+HERE = ("connect", "client", "sentinel", "selenium_options")  # methods that only need the address
 
 
 class Host:

@@ -306,5 +306,4 @@ browser = ServerKind(
     locate,
     INSTALL,
     "Chromium without a window, for Playwright and Selenium",
-    kept=False,
 )

@@ -20,6 +20,7 @@ from roadmap_progress import servers
 from roadmap_progress.authoring import compile as compiling
 from roadmap_progress.authoring import exercises
 from roadmap_progress.errors import ServerUnavailable
+from roadmap_progress.execution import fixtures
 from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forked import Job, run_forked
 from roadmap_progress.execution.forks import Zygote
@@ -291,6 +292,70 @@ def test_a_pooler_and_a_watched_service_are_kept_for_both(engine: Engine) -> Non
     assert [error(one) for one in done] == ["", "", ""]
 
 
+BROWSER = """
+import resource, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from playwright.sync_api import sync_playwright
+from selenium import webdriver
+from roadmap_progress.servers import browser
+chromium = browser.start()
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>Bookshop</h1>")
+    def log_message(self, *_): pass
+def serve():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/"
+def in_thread(work, *arguments):
+    came = []
+    one = threading.Thread(target=lambda: came.append(work(*arguments)))
+    one.start()
+    one.join()
+    return came[0]
+def _by_playwright(url):
+    with sync_playwright() as playwright:
+        page = playwright.chromium.connect_over_cdp(chromium.cdp_url).new_context().new_page()
+        page.goto(url)
+        return page.get_by_role("heading").inner_text()
+def by_playwright(url):
+    return in_thread(_by_playwright, url)  # a cell runs in an event loop, where this API refuses to
+def by_selenium(url):
+    driver = webdriver.Remote(chromium.webdriver_url, options=chromium.selenium_options())
+    driver.get(url)
+    text = driver.find_element("css selector", "h1").text
+    driver.quit()
+    return text
+"""
+
+
+@pytest.mark.browser
+def test_a_browser_is_kept_for_both(engine: Engine) -> None:
+    """Both drive it, and it opens the pages of either; only its own process may use more than before."""
+    need("browser")
+    answer = (
+        "def heads(url):\n    return [by_playwright(url), by_selenium(url)]\nmine = heads(serve())\n"
+        "def data():\n    return resource.getrlimit(resource.RLIMIT_DATA)[1]"
+    )
+    check = (
+        "assert mine == heads(serve()) == ['Bookshop', 'Bookshop']\n"
+        "assert by_playwright(serve()) == by_selenium(serve()) == 'Bookshop'\n"
+        "assert data() < 1536 << 20"
+    )
+    done = run(engine, ("locked", BROWSER), ("answer", answer), ("check", check), timeout_s=90)
+    assert [error(one) for one in done] == ["", "", ""]
+
+
+def test_only_a_locked_cell_that_names_the_browser_gives_the_servers_more_memory() -> None:
+    browser = "from roadmap_progress.servers import browser\nchromium = browser.start()"
+    assert fixtures.limits_for([browser]).memory_mb == fixtures.BROWSER_MB
+    other = "from roadmap_progress.servers import postgresql"
+    assert fixtures.limits_for([other, "browser = 1"]) == fixtures.LIMITS
+
+
 def test_a_cell_behind_a_crash_has_its_server_again(engine: Engine) -> None:
     done = run(
         engine,
@@ -482,6 +547,7 @@ def test_nothing_is_left_of_a_submission(engine: Engine, tmp_path: Path, monkeyp
 def test_nothing_is_left_when_the_grader_is_killed(tmp_path: Path, victim: str) -> None:
     script = f"""
 from roadmap_progress.errors import ServerUnavailable
+from roadmap_progress.execution import fixtures
 from roadmap_progress.execution.engine import Engine, Step
 from roadmap_progress.execution.forks import Zygote
 with Zygote() as zygote:
