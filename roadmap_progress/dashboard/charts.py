@@ -15,17 +15,19 @@ def charts(model: dict[str, Any]) -> str:
     """The whole part; nothing at all for who has run nothing yet."""
     if not model["effort"]:
         return ""
-    return f'<div class="rdm-charts">{_effort(model["effort"])}{_mastery(model["mastery"])}</div>'
+    return f'<div class="rdm-charts">{_effort(model["effort"], model["spent"])}{_mastery(model["mastery"])}</div>'
 
 
-def _effort(weeks: list[dict[str, Any]]) -> str:
+def _effort(weeks: list[dict[str, Any]], spent: str) -> str:
     most = max(week["passed"] + week["other"] for week in weeks) or 1
     bars = "".join(_week(week, most) for week in weeks)
     days = sum(week["days"] for week in weeks)
     about = f"Checks that you ran, on {_count(days, 'day')} in {_count(len(weeks), 'week')}"
     return (
         '<section class="rdm-chart" aria-labelledby="rdm-effort"><h2 id="rdm-effort">Effort, week by week</h2>'
-        f'<p class="rdm-about">{about}</p><ol class="rdm-weeks">{bars}</ol>'
+        f'<p class="rdm-about">{about}. Between one run and the next: {spent}, '
+        "longer pauses than half an hour left out.</p>"
+        f'<ol class="rdm-weeks">{bars}</ol>'
         '<p class="rdm-about rdm-key" aria-hidden="true"><i data-kind="passed"></i>passed '
         '<i data-kind="other"></i>not passed yet</p></section>'
     )
@@ -36,6 +38,7 @@ def _week(week: dict[str, Any], most: int) -> str:
     said = f"Week of {week['day']}: {_count(runs, 'run')}"
     if runs:
         said += f", {week['passed']} passed; {_count(week['days'], 'day')}, {week['points']} points"
+        said += f", about {week['spent']} at it" if week["spent"] else ""
     heights = "".join(
         f'<i data-kind="{kind}" style="height:{100 * week[kind] / most:.1f}%"></i>'
         for kind in ("other", "passed")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from roadmap_progress.model import EventSource, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import date, datetime
+    from datetime import date, datetime, tzinfo
 
     from roadmap_progress.model import Event, Roadmap, Topic
     from roadmap_progress.progress import CheckProgress, NotebookProgress
 
 WEEKS = 12  # shown at most
+PAUSE = timedelta(minutes=30)  # between two runs: whoever comes back later was away
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Week:
         start: its Monday.
         days: on how many days something was run.
         points: of checks that were passed for the first time.
+        minutes: between one run and the next, where no more than `PAUSE` lies between them. So much was spent at
+            it at least: nothing records the reading before the first run.
     """
 
     start: date
@@ -70,6 +74,7 @@ class Week:
     other: int = 0
     days: int = 0
     points: float = 0.0
+    minutes: float = 0.0
 
 
 def topics(notebook: NotebookProgress) -> list[TopicMastery]:
@@ -114,7 +119,9 @@ def effort(roadmap: Roadmap, events: Iterable[Event], now: datetime) -> tuple[We
     """
     ran: dict[str, tuple[date, Event]] = {}
     first: dict[str, Event] = {}
+    moments: dict[str, datetime] = {}
     for event in events:
+        moments[event.uuid] = event.time
         if event.outcome is Outcome.NOT_ATTEMPTED:
             continue
         ran[event.uuid] = (event.time.astimezone(now.tzinfo).date(), event)
@@ -131,16 +138,28 @@ def effort(roadmap: Roadmap, events: Iterable[Event], now: datetime) -> tuple[We
         count[event.outcome is not Outcome.PASSED] += 1
         count[2] += gained.get(event.uuid, 0.0)
         days.setdefault(start, set()).add(day)
-    return tuple(_weeks(counts, days, _monday(now.date())))
+    return tuple(_weeks(counts, days, _at_it(moments.values(), now.tzinfo), _monday(now.date())))
 
 
-def _weeks(counts: Mapping[date, list[float]], days: Mapping[date, set[date]], this: date) -> Iterable[Week]:
+def _at_it(moments: Iterable[datetime], zone: tzinfo | None) -> dict[date, float]:
+    """Minutes of each week, its Monday given."""
+    minutes: dict[date, float] = {}
+    for before, after in pairwise(sorted(moments)):
+        if after - before <= PAUSE:
+            start = _monday(after.astimezone(zone).date())
+            minutes[start] = minutes.get(start, 0.0) + (after - before).total_seconds() / 60
+    return minutes
+
+
+def _weeks(
+    counts: Mapping[date, list[float]], days: Mapping[date, set[date]], minutes: Mapping[date, float], this: date
+) -> Iterable[Week]:
     if not counts:
         return
     start = max(min(counts), this - timedelta(weeks=WEEKS - 1))
     while start <= this:
         passed, other, points = counts.get(start, (0, 0, 0.0))
-        yield Week(start, int(passed), int(other), len(days.get(start, ())), points)
+        yield Week(start, int(passed), int(other), len(days.get(start, ())), points, minutes.get(start, 0.0))
         start += timedelta(weeks=1)
 
 

@@ -175,6 +175,8 @@ def _section(section: dict[str, Any]) -> str:
             f"{section['points']} of {section['possible']} points",
             f"{section['done']} of {_number(section['written'], 'notebook')} done",
         ]
+        if section["done"] < section["written"]:
+            about.append(f"about {section['left']} left")
         if section["planned"]:
             about.append(f"{section['planned']} more planned")
     else:
@@ -221,7 +223,18 @@ def _card(item: dict[str, Any]) -> str:
         + opener(item, "exercises", "Exercises", "card", strong=item["state"] in {"ready", "started"})
         + f'</p><details class="rdm-more" data-key="exercises-{number}"><summary>'
         f"{_number(len(item['exercises']), 'exercise')} one by one</summary>"
-        f"<ol>{exercises}</ol></details></article>"
+        f"<ol>{exercises}</ol>{_solution(item)}</details></article>"
+    )
+
+
+def _solution(item: dict[str, Any]) -> str:
+    """The whole solution notebook, for who has passed everything or tried it in earnest."""
+    if not item["solution"]:
+        return ""
+    return (
+        f'<p><button type="button" class="rdm-live rdm-assess" data-open="{item["number"]}" data-kind="solution" '
+        f'data-key="solution-{item["number"]}">Open the solution notebook'
+        f'<span class="rdm-hidden"> of {item["number"]}</span></button></p>'
     )
 
 

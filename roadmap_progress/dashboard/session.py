@@ -109,15 +109,22 @@ class Session:
         return page.parts(view.model(self.progress, self.facts))
 
     def copy(self, number: str, kind: str, *, start_over: bool = False) -> Path:
-        """The learner's copy of a notebook's "lesson" or "exercises", made on first use.
+        """The learner's copy of a notebook's "lesson", "exercises" or "solution", made on first use.
 
         Raises:
-            RoadmapError: there is no such notebook, or its copy cannot be made or read.
+            RoadmapError: there is no such notebook, its copy cannot be made or read, or solutions are asked for of
+                an exercise that the learner has neither passed nor tried three times.
         """
         if self.root is None or self.roadmap is None:
             raise CatalogError("the course's roadmap cannot be read, so nothing can be opened")
         notebook = self.roadmap.find(number)
         workspace = Workspace(self.root, self.roadmap.aliases)
+        if kind == "solution":
+            progress = summarize(self.roadmap, self._events, self._clock()).notebooks[notebook.number]
+            if not view.may_look_at_all(progress):
+                when = f"once each exercise is passed, or tried {view.TRIES} times"
+                raise WorkspaceError(f"the solutions of {number} are shown {when}")
+            return workspace.solution(notebook, comparing.solution_path(self.root, notebook))
         if kind == "lesson":
             return workspace.start_over_lesson(notebook) if start_over else workspace.lesson(notebook)
         return workspace.start_over(notebook) if start_over else workspace.exercises(notebook)

@@ -135,6 +135,7 @@ def model(progress: Progress, facts: Facts) -> Model:
         "passport": passport(facts.keeping),
         "review": review(facts.today),
         "effort": [_week(week) for week in facts.weeks],
+        "spent": duration(round(sum(week.minutes for week in facts.weeks))),
         "mastery": [found for section in progress.sections if (found := _topics(section))["topics"]],
     }
 
@@ -146,6 +147,7 @@ def _week(week: mastery.Week) -> Model:
         "other": week.other,
         "days": week.days,
         "points": points(week.points),
+        "spent": duration(round(week.minutes)) if week.minutes >= 1 else "",
     }
 
 
@@ -316,6 +318,7 @@ def _notebook(item: NotebookProgress, everything: Mapping[str, NotebookProgress]
             for exercise in item.exercises
         ],
         "exercises_done": item.exercises_done,
+        "solution": notebook.number in facts.solutions and may_look_at_all(item),
         "has_lesson": notebook.number in facts.copies.lessons,
         "has_exercises": notebook.number in facts.copies.exercises,
         "missing": _missing(item, facts),
@@ -364,6 +367,11 @@ def _comparable(facts: Facts) -> frozenset[str]:
 def may_look(item: ExerciseProgress) -> bool:
     """The solution is shown to who has passed, or has tried three times."""
     return item.done or any(check.attempts >= TRIES for check in item.checks)
+
+
+def may_look_at_all(item: NotebookProgress) -> bool:
+    """The whole solution notebook is opened for who may look at the solution of each of its exercises."""
+    return bool(item.exercises) and all(may_look(exercise) for exercise in item.exercises)
 
 
 def _exercise_state(item: ExerciseProgress) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from roadmap_progress.errors import RoadmapError
 if TYPE_CHECKING:
     from roadmap_progress.workspace.passports import Restored
 
+KINDS = ("lesson", "exercises", "solution")
 POLL_S = 0.2  # a learner's passed check shows within half a second
 LOOK_AROUND = 10  # every so many polls the roadmap and the copies are looked at too
 
@@ -67,7 +68,7 @@ class Dashboard(anywidget.AnyWidget):
         attached = None
         try:
             match content:
-                case {"type": "open", "notebook": str(number), "kind": "lesson" | "exercises" as kind}:
+                case {"type": "open", "notebook": str(number), "kind": str(kind)} if kind in KINDS:
                     copy = self._session.copy(number, kind, start_over=content.get("over") is True)
                     reply |= {"type": "open", "path": self._server_path(copy, content), "file": str(copy)}
                 case {"type": "review", "notebook": str(number), "exercise": str(exercise)}:

@@ -176,6 +176,7 @@ def _shut_in(message: dict[str, Any], filter_code: bytes) -> None:
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
+        "NBGRADER_EXECUTION": "autograde",  # as nbgrader says it to notebooks that want to know
     }
     if message["role"] == "fixtures":
         environment |= fixtures.environment()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from roadmap_progress.notebooks import NotebookNode
 
 _TAGS = (
-    "br caption col colgroup dd del div dl dt h1 h2 h3 h4 h5 h6 hr ins p pre s span sub sup "
-    "table tbody td tfoot th thead tr u"
+    "br caption col colgroup dd del details div dl dt h1 h2 h3 h4 h5 h6 hr ins kbd p pre s span sub summary "
+    "sup table tbody td tfoot th thead tr u"
 )
 _ATTRIBUTES = {**ALLOWED_ATTRIBUTES, "*": ["class"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan"]}
 _MARKUP = re.compile(r"<[A-Za-z!/?]")

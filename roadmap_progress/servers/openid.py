@@ -72,6 +72,7 @@ class OpenIDProvider(Server):
         redirect_uris: Sequence[str],
         token_lifetime_s: int,
         timeout_s: float,
+        wait: bool,
     ) -> None:
         found = locate()
         self.client_id, self.client_secret, self.public_client_id = "bookshop", "for-lessons-only", "bookshop-app"
@@ -101,7 +102,16 @@ class OpenIDProvider(Server):
                     limits=LIMITS,
                 )
                 listener.close()  # from here on, a server that has ended refuses
-                watchdog.wait_ready(NAME, self._answers, timeout_s=timeout_s)
+                if wait:
+                    watchdog.wait_ready(NAME, self._answers, timeout_s=timeout_s)
+
+    def wait_until_ready(self, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Return once it answers: for one that was started with `wait=False`.
+
+        Raises:
+            ServerFailed: it has ended, or did not answer in time.
+        """
+        self._watchdog.wait_ready(NAME, self._answers, timeout_s=timeout_s)
 
     @property
     def description(self) -> str:
@@ -182,6 +192,7 @@ def _open(
     redirect_uris: Sequence[str] = (REDIRECT_URI,),
     token_lifetime_s: int = 3600,
     timeout_s: float = TIMEOUT_S,
+    wait: bool = True,
 ) -> OpenIDProvider:
     """Start a provider with two clients, "bookshop" and the public "bookshop-app".
 
@@ -190,6 +201,7 @@ def _open(
         redirect_uris: where the clients may have the browser sent back to.
         token_lifetime_s: how long access and ID tokens are good for.
         timeout_s: it answers by then.
+        wait: whether to return only when it answers. Else it gets ready meanwhile: `wait_until_ready()`.
 
     Raises:
         ServerUnavailable: oidc-provider-mock is not installed.
@@ -200,6 +212,7 @@ def _open(
         redirect_uris=redirect_uris,
         token_lifetime_s=token_lifetime_s,
         timeout_s=timeout_s,
+        wait=wait,
     )
 
 

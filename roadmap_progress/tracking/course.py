@@ -39,7 +39,7 @@ class CheckCell:
 
 
 def find_place(session: str, cwd: Path) -> Place | None:
-    """Where this kernel runs, None when that is not under the `work/` of a course.
+    """Where this kernel runs; None when that is not under a course's `work/`, or is where solutions are looked at.
 
     Args:
         session: `JPY_SESSION_NAME`, "" where there is none (nbclient, papermill).
@@ -52,7 +52,7 @@ def find_place(session: str, cwd: Path) -> Place | None:
         root = catalog.find_root(folder)
     except CatalogError:
         return None
-    if not folder.is_relative_to(root / "work"):
+    if not folder.is_relative_to(root / "work") or folder.is_relative_to(root / "work" / "solutions"):
         return None
     return Place(root, notebook)
 

@@ -3,6 +3,7 @@
 work/<section>/                  what nbgrader released for the section, all of it (its submit collects the folder)
 work/lessons/                    lessons
 work/review/<section>/           one exercise each, unanswered, to be done again
+work/solutions/<section>/        solutions, to be run and looked at
 work/kept/<section>/             copies that were started over or brought up to date, the UTC time in their names
 work/.roadmap/base/<section>/    what a copy was made from: it tells what the learner changed
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 LESSONS = "lessons"
 REVIEW = "review"
+SOLUTIONS = "solutions"
 
 
 class CopyState(StrEnum):
@@ -155,10 +157,7 @@ class Workspace:
         released = cells.parse(self._course_file(notebook, self._released(notebook)))
         data = cells.render(cells.only_exercise(released, exercise.id, self._about(notebook, exercise)))
         with disk.explained(f"making a fresh copy of “{exercise.title}”"):
-            for file, copy, _ in self._section_files(notebook):
-                if file.suffix != ".ipynb":
-                    name = copy.relative_to(self.folder / notebook.section)
-                    disk.place(file.read_bytes(), self.folder / REVIEW / notebook.section / name, self._scratch)
+            self._data_files(notebook, target.parent)
             if fresh and target.exists():
                 if target.read_bytes() != data:
                     disk.keep(target, self._kept(REVIEW))
@@ -166,6 +165,32 @@ class Workspace:
             else:
                 disk.place(data, target, self._scratch)
         return target
+
+    def solution(self, notebook: Notebook, source: Path) -> Path:
+        """A copy of the solution notebook, the section's data files beside it; an older one that differs is kept.
+
+        Args:
+            source: the solution in the course's tree.
+
+        Raises:
+            WorkspaceError: it cannot be made, or the tree has no solutions.
+        """
+        target = self.folder / SOLUTIONS / notebook.section / f"{notebook.stem}.ipynb"
+        data = self._course_file(notebook, source)
+        with disk.explained(f"making your copy of the solutions of {notebook.number}"):
+            self._data_files(notebook, target.parent)
+            if not disk.place(data, target, self._scratch) and target.read_bytes() != data:
+                if (old := _read(target)) is None or cells.texts(old) != cells.texts(cells.parse(data)):
+                    disk.keep(target, self._kept(SOLUTIONS))
+                disk.replace(data, target, self._scratch)
+        return target
+
+    def _data_files(self, notebook: Notebook, folder: Path) -> None:
+        """The files that the section's notebooks read, put there too."""
+        for file, copy, _ in self._section_files(notebook):
+            if file.suffix != ".ipynb":
+                name = copy.relative_to(self.folder / notebook.section)
+                disk.place(file.read_bytes(), folder / name, self._scratch)
 
     def _about(self, notebook: Notebook, exercise: Exercise) -> str:
         return (

@@ -56,3 +56,33 @@ def test_after_passing_mine_and_the_solution_stand_side_by_side(
     page.keyboard.press("Escape")
     expect(dialogue).to_have_count(0)
     expect(button).to_be_focused()
+
+
+@pytest.mark.usefixtures("solutions")
+def test_the_solution_notebook_opens_as_a_tab_once_all_is_passed(
+    lab: Any, open_page: Callable[..., Page], door: Callable[[Page], Any]
+) -> None:
+    notebook = catalog.load(lab.root).find("1.1")
+    page = open_page("lab")
+    inside = door(page)
+    inside.locator('details[data-key="exercises-1.1"] > summary').click()
+    button = inside.get_by_role("button", name="Open the solution notebook of 1.1")
+    expect(button).to_have_count(0)
+    for exercise in notebook.exercises:
+        for check in exercise.checks:
+            lab.record(check.id)
+    button.click()
+    expect(page.locator(".jp-NotebookPanel:visible")).to_contain_text("BEGIN SOLUTION")
+    assert (lab.root / "work" / "solutions" / SECTION / f"{notebook.stem}.ipynb").exists()
+
+
+def test_review_opens_the_exercise_alone_and_unanswered(
+    lab: Any, open_page: Callable[..., Page], door: Callable[[Page], Any]
+) -> None:
+    lab.record(FIRST, days_ago=30)
+    page = open_page("lab")
+    door(page).locator('[data-review="next-step"]').click()
+    panel = page.locator(".jp-NotebookPanel:visible")
+    expect(panel).to_contain_text("Once more: What now?")
+    stem = catalog.load(lab.root).find("1.1").stem
+    assert (lab.root / "work" / "review" / SECTION / f"{stem}.next-step.ipynb").exists()

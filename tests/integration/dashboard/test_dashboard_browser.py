@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -21,7 +23,7 @@ from roadmap_progress.dashboard import view
 from roadmap_progress.dashboard.session import Session
 from roadmap_progress.model import Outcome, Status
 from roadmap_progress.processes import wait_until
-from roadmap_progress.store import path_for
+from roadmap_progress.store import Store, path_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -30,6 +32,28 @@ STEM = "1.1-internet-fundamentals.ipynb"
 FIRST = "next-step_words"  # the first check of 1.1, worth two points
 Open = Callable[..., Page]
 Door = Callable[[Page], Any]
+
+# A thousand results of one check, and more until its standard input ends; the last is a pass.
+MANY_RESULTS = """
+import sys, threading
+from datetime import UTC, datetime
+from pathlib import Path
+from roadmap_progress import catalog
+from roadmap_progress.model import Event, EventSource, Outcome
+from roadmap_progress.store import Store, path_for
+check = catalog.load(Path(sys.argv[1])).checks[sys.argv[2]]
+enough = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), enough.set()), daemon=True).start()
+with Store(path_for(Path(sys.argv[1]))) as store:
+    def record(number, *came):
+        about = (store.machine, EventSource.KERNEL, check.id, check.version, "")
+        store.append(Event(f"one-of-many-{number}", *about, *came, datetime.now(UTC)))
+    number = 1
+    while number < 1000 or not enough.wait(0.005):
+        record(number, Outcome.FAILED, 0.0)
+        number += 1
+    record(number, Outcome.PASSED, check.points)
+"""
 
 # The contrast of an element's text with what is really behind it, by WCAG 2.2's formula.
 CONTRAST = """element => {
@@ -142,6 +166,16 @@ def test_from_voila_a_copy_opens_as_a_lab_tab_beside_the_page(lab: Any, open_pag
     assert page.elsewhere == []
 
 
+def test_nothing_else_can_be_reached_and_an_attempt_is_seen(open_page: Open) -> None:
+    """The control of the `elsewhere` of these tests, with a server of this machine that is not JupyterLab."""
+    with ThreadingHTTPServer(("127.0.0.2", 0), BaseHTTPRequestHandler) as other:
+        page = open_page(VOILA)
+        url = f"http://127.0.0.2:{other.server_port}/"
+        with pytest.raises(PlaywrightError, match="ERR_NAME_NOT_RESOLVED"):
+            page.goto(url)
+    assert page.elsewhere == [url]
+
+
 def test_as_a_notebook_it_is_the_same_page_and_opens_tabs_too(lab: Any, open_page: Open, door: Door) -> None:
     page = open_page("lab")
     door(page)
@@ -186,6 +220,23 @@ def test_another_processs_result_shows_by_itself(lab: Any, open_page: Open, door
     assert more.get_attribute("open") is not None  # what the reader has opened stays open
     lab.record("stale-answers_addresses", Outcome.FAILED)
     expect(inside.locator(".rdm-why")).to_contain_text("does not pass yet: its message says what is missing")
+
+
+def test_a_thousand_results_of_another_process_arrive_and_the_page_answers_meanwhile(
+    lab: Any, open_page: Open, door: Door
+) -> None:
+    inside = door(open_page("lab"))
+    command = [sys.executable, "-c", MANY_RESULTS, lab.root, FIRST]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        expect(inside.locator(".rdm-why")).to_contain_text("does not pass yet")
+        inside.locator('details[data-key="exercises-1.1"] > summary').click()
+        expect(inside.locator('details[data-key="exercises-1.1"] ol')).to_be_visible()
+        assert other.poll() is None  # all of this while it writes
+        other.stdin.close()
+        assert other.wait(timeout=100) == 0
+    expect(inside.locator('[data-key="1.1"]')).to_contain_text(earned(lab, 2))
+    with Store(path_for(lab.root)) as store:
+        assert sum(1 for _ in store.events()) >= 1000
 
 
 def test_two_dashboards_open_at_once_both_move(lab: Any, open_page: Open, door: Door) -> None:

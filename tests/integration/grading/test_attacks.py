@@ -352,9 +352,11 @@ def test_nothing_that_a_student_shows_runs_in_the_browser_of_who_grades(engine: 
 
 def test_markdown_of_students_is_cleaned_and_that_of_the_course_is_not() -> None:
     written = "Fine, a < b.\n\n<script>stolen()</script><b>bold</b>"
+    prompt = "<kbd>Enter</kbd> <details><summary>Hint</summary>\n\nThink.\n\n</details>"
     cells = [
         new_markdown_cell(written, metadata={"nbgrader": {"grade_id": "x", "solution": True, "locked": False}}),
         new_markdown_cell("a < b & c"),
+        new_markdown_cell(prompt),
         new_markdown_cell(written, metadata={"nbgrader": {"grade_id": "y", "locked": True}}),
     ]
     notebook = new_notebook(cells=cells)
@@ -362,4 +364,5 @@ def test_markdown_of_students_is_cleaned_and_that_of_the_course_is_not() -> None
     assert "<script" not in notebook.cells[0].source
     assert "<b>bold</b>" in notebook.cells[0].source
     assert notebook.cells[1].source == "a < b & c"
-    assert notebook.cells[2].source == written
+    assert notebook.cells[2].source == prompt  # nothing marks it as the course's
+    assert notebook.cells[3].source == written

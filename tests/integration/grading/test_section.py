@@ -1,4 +1,7 @@
-"""Section 1 as learners get it: handed in right, with a known mistake in each exercise, and blank; graded."""
+"""Section 1 as learners hand it in: right, half done and late, with known mistakes, and blank.
+
+It is graded by `nbgrader autograde`, and by `roadmap grade`, with the same rows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from shop_course import rows as graded_rows
 
 from roadmap_progress import catalog, notebooks
 from roadmap_progress.authoring.exercises import read as read_source
@@ -46,12 +50,13 @@ def submissions(root: Path) -> Iterator[tuple[str, str, Any]]:
         place = Path(SECTION) / f"{about.stem}.ipynb"
         solved = notebooks.cells_by_grade_id(notebooks.read(root / "solutions" / place))
         source = read_source(REPOSITORY / "content" / SECTION / f"{about.stem}.exercises.md")
-        for student in ("right", "blank", *(f"mistake-{number}" for number in range(1, MISTAKES + 1))):
+        for student in ("right", "blank", "half", *(f"mistake-{number}" for number in range(1, MISTAKES + 1))):
             notebook = notebooks.read(root / "exercises" / place)
             cells = notebooks.cells_by_grade_id(notebook)
             if student != "blank":
+                answers = [name for name, cell in cells.items() if cell.metadata.nbgrader.solution]
                 for name, cell in cells.items():
-                    if cell.metadata.nbgrader.solution:
+                    if name in (answers[: len(answers) // 2] if student == "half" else answers):
                         lines = [line for line in solved[name].source.split("\n") if " SOLUTION" not in line]
                         cell.source = "\n".join(lines).rstrip()
             if student.startswith("mistake"):
@@ -85,9 +90,15 @@ def test_section_1_is_graded_and_no_feedback_shows_a_hidden_check(checkout: Any)
     for student, stem, notebook in submissions(root):
         folder = root / "classroom" / "submitted" / student / SECTION
         notebooks.write(notebook, folder / f"{stem}.ipynb")
-        (folder / "timestamp.txt").write_text("2027-01-10 12:00:00 UTC")
+        (folder / "timestamp.txt").write_text(f"2027-01-10 {'18' if student == 'half' else '12'}:00:00 UTC")
+    checkout.run("nbgrader", "db", "assignment", "add", SECTION, "--duedate=2027-01-10 14:00:00 UTC")
+    ours = shutil.copytree(root, root.parent / "ours")
     for student in sorted(path.name for path in (root / "classroom" / "submitted").iterdir()):
         checkout.run("nbgrader", "autograde", SECTION, f"--student={student}")
+    checkout.run("roadmap", "grade", SECTION, "--course-dir", str(ours))
+    both = [graded_rows(place / "classroom", SECTION, "backend-roadmap") for place in (root, ours)]
+    assert both[0] == both[1]
+    assert ("half", 4 * 3600) in {(row[0], row[4]) for row in both[0] if row[1] == ""}
     checkout.run("roadmap", "classroom", "export", "--to", "grades.csv")
     with (root / "grades.csv").open(newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file) if row["assignment"] == SECTION}
@@ -95,6 +106,7 @@ def test_section_1_is_graded_and_no_feedback_shows_a_hidden_check(checkout: Any)
     assert float(rows["right"]["raw_score"]) == most - float(rows["right"]["pending_points"])
     assert float(rows["blank"]["raw_score"]) == 0
     assert rows["blank"]["status"] == "final"
+    assert 0 < float(rows["half"]["raw_score"]) < float(rows["right"]["raw_score"])
     for number in range(1, MISTAKES + 1):
         assert 0 <= float(rows[f"mistake-{number}"]["raw_score"]) < float(rows["right"]["raw_score"])
 
@@ -102,12 +114,12 @@ def test_section_1_is_graded_and_no_feedback_shows_a_hidden_check(checkout: Any)
     hidden = secrets(root)
     assert len(hidden) > 50
     pages = list((root / "classroom" / "feedback").rglob("*.html"))
-    assert len(pages) == (2 + MISTAKES) * len(list((root / "solutions" / SECTION).glob("*.ipynb")))
+    assert len(pages) == (3 + MISTAKES) * len(list((root / "solutions" / SECTION).glob("*.ipynb")))
     for page in pages:
         raw = page.read_text()
         text = html.unescape(re.sub(r"<[^>]+>", "", raw))
         assert not [line for line in hidden if line in text or line in raw], page
         name = page.parts[-3]
-        assert ("Not attempted: 0 of" in text) == (name == "blank")
+        assert ("Not attempted: 0 of" in text) == (name in ("blank", "half"))
         if name == "right":
             assert "did not pass" not in text

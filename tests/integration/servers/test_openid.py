@@ -14,7 +14,7 @@ from joserfc.errors import ExpiredTokenError
 
 from roadmap_progress.errors import ServerFailed
 from roadmap_progress.servers import openid_provider
-from roadmap_progress.servers.openid import REDIRECT_URI
+from roadmap_progress.servers.openid import NAME, REDIRECT_URI
 
 pytestmark = pytest.mark.server
 
@@ -194,3 +194,16 @@ def test_users_of_ones_own(provider):
         )
         assert claims_of(own, token["id_token"])["sub"] == "emmy"
         assert client.get(own.metadata["userinfo_endpoint"]).json()["roles"] == ["editor"]
+
+
+def test_one_that_is_not_waited_for_gets_ready_meanwhile():
+    with openid_provider(wait=False) as server:
+        server.wait_until_ready()
+        assert server.metadata["issuer"] == server.issuer
+
+
+def test_one_that_ends_before_it_is_ready_is_reported():
+    with openid_provider(wait=False) as server:
+        server._watchdog.stop(NAME)
+        with pytest.raises(ServerFailed, match="ended at once"):
+            server.wait_until_ready()

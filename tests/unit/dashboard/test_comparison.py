@@ -79,6 +79,35 @@ def test_or_for_who_has_tried_three_times_with_an_answer(session: Session, recor
     assert offered(session)
 
 
+def test_the_whole_notebook_is_for_who_may_look_at_each_of_its_exercises(
+    session: Session, both: Path, record: Record
+) -> None:
+    def shown() -> bool:
+        session.refresh()
+        return 'data-kind="solution"' in session.parts()["section-01-first"]
+
+    record("look_up")
+    record("say_name")
+    assert not shown()
+    with pytest.raises(WorkspaceError, match="once each exercise is passed, or tried 3 times"):
+        session.copy("1.1", "solution")
+    record("say_why")
+    assert shown()
+    copy = session.copy("1.1", "solution")
+    assert copy == both / "work" / "solutions" / "01-first" / "1.1-naming.ipynb"
+    source = both / "solutions" / "01-first" / "1.1-naming.ipynb"
+    assert copy.read_bytes() == source.read_bytes()
+    copy.write_text(copy.read_text().replace("ask(name)", "ask(name, twice=True)"))
+    assert session.copy("1.1", "solution").read_bytes() == source.read_bytes()
+    (kept,) = (both / "work" / "kept" / "solutions").iterdir()  # what the learner tried there
+    assert "twice=True" in kept.read_text()
+    source.unlink()
+    session.refresh(thorough=True)
+    assert not shown()
+    with pytest.raises(WorkspaceError, match="is missing"):
+        session.copy("1.1", "solution")
+
+
 def test_a_tree_without_solutions_offers_none(session: Session, both: Path, record: Record) -> None:
     record("look_up")
     (both / "solutions" / "01-first" / "1.1-naming.ipynb").unlink()

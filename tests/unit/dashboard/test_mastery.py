@@ -85,6 +85,21 @@ def test_weeks_begin_on_monday_and_empty_ones_are_there(tree: Path) -> None:
     ]
 
 
+def test_minutes_lie_between_one_run_and_the_next_without_the_pauses(tree: Path) -> None:
+    moments = [
+        day(8, 23),  # a Sunday
+        day(8, 23) + timedelta(minutes=20),
+        day(9, 0) + timedelta(minutes=10),  # a Monday, 50 minutes later
+        day(9, 0) + timedelta(minutes=25),
+        day(9, 0) + timedelta(minutes=55),
+        day(26),
+    ]
+    events = [event("look_up", moment, Outcome.FAILED) for moment in moments]
+    events[3] = event("look_up", moments[3], Outcome.NOT_ATTEMPTED)  # somebody was there, all the same
+    weeks = mastery.effort(catalog.load(tree), [*reversed(events), events[0]], NOW)
+    assert [week.minutes for week in weeks] == [20, 45, 0, 0]
+
+
 def test_a_week_is_that_of_the_readers_own_clock(tree: Path) -> None:
     east = timezone(timedelta(hours=5))
     late = event("look_up", day(8, 23))

@@ -32,7 +32,7 @@ def test_each_that_lives_in_its_own_process_or_on_the_learners_disk_is_not_kept_
     own = {name for name in servers.REGISTRY if not getattr(servers, name).kept}
     assert own == {
         *("dns_hierarchy", "certificate_authority", "web_server", "http_cache", "package_index"),
-        *("git_remote", "search", "browser", "container_engine"),
+        *("git_remote", "search", "container_engine"),
     }
 
 

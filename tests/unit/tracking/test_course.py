@@ -108,6 +108,7 @@ def test_a_place_is_what_lies_under_work(root, tmp_path):
     assert find_place(str(root / "dashboard.ipynb"), work) is None  # the notebook's own path decides
     assert find_place("a name, not a path", work) == Place(root, None)
     assert find_place("", root / "course") is None
+    assert find_place(str(root / "work/solutions/01-first/1.1-naming.ipynb"), work) is None  # all of it passes
     assert find_place("", root.parent) is None
 
 
