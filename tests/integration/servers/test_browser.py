@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from selenium import webdriver
@@ -85,12 +86,14 @@ def test_selenium_fills_in_a_form(running, shop, missing):
         driver.quit()
 
 
-def test_it_asks_nobody_but_the_page_for_anything(shop, tmp_path, playwright):
+def test_it_has_no_pages_of_its_own_and_asks_nobody_but_the_page_for_anything(shop, tmp_path, playwright):
     log = tmp_path / "net.json"
     with browser(arguments=[f"--log-net-log={log}"]) as one:
         tab = playwright.chromium.connect_over_cdp(one.cdp_url).new_context().new_page()
         tab.goto(shop)
         tab.wait_for_timeout(5000)  # what it would do by itself begins a few seconds after its start
+        targets = {(target["type"], target["url"]) for target in httpx.get(f"{one.cdp_url}/json/list").json()}
+    assert targets == {("page", "about:blank"), ("page", f"{shop}/")}
     told = json.loads(log.read_text().rpartition("},\n")[0] + "}]}")  # it does not write the end
     kinds = {number: name for name, number in told["constants"]["logEventTypes"].items()}
     events = [(kinds[event["type"]], event.get("params", {})) for event in told["events"]]
