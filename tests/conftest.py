@@ -6,8 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# How long an example takes says how busy the machine is.
+settings.register_profile("course", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("course")
+
 FRONT = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n\n"
 
 ROADMAP = """
