@@ -38,6 +38,7 @@ UNDER_ALL_TESTS = re.compile(
 MANY = str((os.cpu_count() or 1) + 1)
 NOTEBOOKS = ("-n", MANY, "--dist", "loadscope")
 TESTS = ("-n", MANY, "--dist", "worksteal")
+BROWSERS = ("-n", "2", "--dist", "worksteal")  # each with a JupyterLab and a Chromium of its own
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def plan(scope: Scope) -> list[Step]:
         where = scope.integration or ["tests/integration"]
         steps += [
             Step("integration", "integration", pytest(*where, "-m", "not browser", spread=TESTS)),
-            Step("browser", "browser", pytest(*where, "-m", "browser")),
+            Step("browser", "browser", pytest(*where, "-m", "browser", spread=BROWSERS)),
         ]
     return steps
 
