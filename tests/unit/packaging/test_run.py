@@ -103,6 +103,7 @@ class TestRun:
             "lessons": "loadscope",
             "solutions": "loadscope",
             "integration": "worksteal",
+            "browser": "worksteal",
         }
 
     def test_outputs_are_compared_only_on_the_python_that_made_them(self, run: ModuleType) -> None:
