@@ -55,7 +55,7 @@ def run_cell(page: Page, found: Locator, source: str | None = None) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_wrong_answer_a_message_the_right_one_and_the_dashboard_moves(
     lab: Any, open_page: Callable[..., Page], door: Callable[[Page], Any]
 ) -> None:
