@@ -125,6 +125,7 @@ def release(root: Path, section: str) -> None:
     Building needs no class, and touches none.
 
     Raises:
+        ClassroomError: `nbgrader_config.py`, or what it reads, is wrong.
         ExecutionError: something else lies in solutions/<section>, which nbgrader would release, too; or nbgrader
             failed, with what it printed.
     """
@@ -135,13 +136,10 @@ def release(root: Path, section: str) -> None:
             f"nbgrader would release these with the exercises, answers included: {listed}; delete them"
         )
     # nbgrader costs seconds to import, and a build that releases nothing does without it
-    from traitlets.config.loader import PyFileConfigLoader
-
     from roadmap_progress.authoring import releasing
 
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
     try:
-        releasing.generate(config, section)
+        releasing.generate(releasing.configuration(root), section)
     except ExecutionError as error:
         raise ExecutionError(f"nbgrader's release step failed for {section}:\n{error}") from error
 

@@ -211,6 +211,7 @@ class Plans:
                 yield f"{self._source.path}: the solved {name} earns {points} of {cell.metadata.nbgrader.points:g}"
 
     def _judge_imports(self, run: Run) -> Iterator[str]:
+        # what cannot be imported may be a file that the notebook writes; where it matters, the solution fails
         for cell in run.notebook.cells:
             if printed := stderr_of(cell):
                 yield f"{self._source.path}: {cell.source} prints on stderr: {printed!r}"

@@ -9,13 +9,33 @@ from typing import TYPE_CHECKING
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
+from traitlets.config.loader import PyFileConfigLoader
 
-from roadmap_progress.errors import ExecutionError
+from roadmap_progress.errors import ClassroomError, ExecutionError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from traitlets.config import Config
+
+CONFIG = "nbgrader_config.py"
+
+
+def configuration(root: Path) -> Config:
+    """The course's own nbgrader configuration.
+
+    Raises:
+        ClassroomError: `nbgrader_config.py` is missing, or something in it or in the settings is wrong.
+    """
+    if not (root / CONFIG).is_file():
+        raise ClassroomError(f"{root / CONFIG} is missing; `git checkout {CONFIG}` brings it back")
+    try:
+        config: Config = PyFileConfigLoader(CONFIG, path=str(root)).load_config()
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise ClassroomError(
+            f"{root / CONFIG} or classroom/settings.toml is not as it should be: {error}"
+        ) from error
+    return config
 
 
 def generate(config: Config, section: str, *, into: Path | None = None, db_url: str | None = None) -> None:

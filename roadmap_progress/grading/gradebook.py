@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
-from traitlets.config.loader import PyFileConfigLoader
 
 from roadmap_progress.authoring import releasing
 from roadmap_progress.errors import ClassroomError, ExecutionError
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from traitlets.config import Config
-
-CONFIG = "nbgrader_config.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +39,13 @@ class Cell:
 Cells = dict[tuple[str, str], Cell]  # by notebook and grade id
 
 
-def configuration(root: Path) -> Config:
-    """The course's own nbgrader configuration.
-
-    Raises:
-        ClassroomError: `nbgrader_config.py` is missing, or something in it or in the settings is wrong.
-    """
-    if not (root / CONFIG).is_file():
-        raise ClassroomError(f"{root / CONFIG} is missing; `git checkout {CONFIG}` brings it back")
-    try:
-        config: Config = PyFileConfigLoader(CONFIG, path=str(root)).load_config()
-    except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise ClassroomError(
-            f"{root / CONFIG} or classroom/settings.toml is not as it should be: {error}"
-        ) from error
-    return config
-
-
 def course_directory(root: Path) -> tuple[Any, Config]:
     """nbgrader's own idea of the course at `root` (a `CourseDirectory`), and its configuration.
 
     Raises:
         ClassroomError: there is no `nbgrader_config.py`, or it is wrong.
     """
-    config = configuration(root)
+    config = releasing.configuration(root)
     if "root" not in config.CourseDirectory:
         config.CourseDirectory.root = str(root)
     return CourseDirectory(config=config), config
@@ -128,12 +108,11 @@ def generate(root: Path, section: str, url: str | None = None) -> None:
     Raises:
         ClassroomError: nbgrader refuses; with what it said.
     """
-    config = configuration(root)
+    course, config = course_directory(root)
     _find_alembic()
-    db_url = url or course_directory(root)[0].db_url
     with tempfile.TemporaryDirectory(prefix="roadmap-release-") as folder:
         try:
-            releasing.generate(config, section, into=Path(folder), db_url=db_url)
+            releasing.generate(config, section, into=Path(folder), db_url=url or course.db_url)
         except ExecutionError as error:
             raise ClassroomError(f"nbgrader could not read solutions/{section}:\n{error}") from error
 

@@ -26,6 +26,16 @@ from roadmap_progress.servers import _memory, _ports, _postgresql, postgres, pos
 pytestmark = pytest.mark.server
 
 
+def started():
+    """A server; where this machine has none, the test is skipped, but not in CI."""
+    try:
+        return postgresql.start()
+    except ServerUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module")
 def roomy():
     """A temporary folder that everybody may enter, unlike pytest's."""
@@ -47,12 +57,7 @@ def pg(request, roomy):
             patch.setenv(_postgresql.VARIABLE, str(binary))
         else:
             patch.setattr(_postgresql, "embedded", lambda: None)
-        try:
-            server = postgresql.start()
-        except ServerUnavailable as error:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(error))
+        server = started()
         yield server
         server.stop()
 
@@ -82,12 +87,7 @@ def test_an_owner_of_databases_and_its_superuser_connect_as_cheaply(roomy, monke
     monkeypatch.delenv(postgres.URL_VARIABLE, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(roomy))
     monkeypatch.setenv(postgres.ROLE_VARIABLE, "owner")
-    try:
-        server = postgresql.start()
-    except ServerUnavailable as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
+    server = started()
     try:
         with psycopg.connect(server.admin_url) as admin, psycopg.connect(server.url) as owner:
             assert rounds(admin) == {"postgres": "1", "bookshop": "1"}
