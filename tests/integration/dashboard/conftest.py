@@ -184,6 +184,7 @@ def open_page(browser: Browser, lab: Lab) -> Iterator[Callable[..., Page]]:
         ours = (f"http://127.0.0.1:{lab.port}/", "data:", "blob:")
         context.on("request", lambda request: request.url.startswith(ours) or elsewhere.append(request.url))
         page = context.new_page()
+        page.set_default_navigation_timeout(90_000)  # a busy machine takes its time over a kernel
         page.elsewhere = elsewhere
         if path.partition("?")[0].startswith("lab"):
             # A workspace of one's own, or the tabs of one test come back in the next.
