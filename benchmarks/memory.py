@@ -5,7 +5,7 @@
 For each notebook JupyterLab is started on a throw-away copy of the course, with the dashboard running in one
 kernel; then the whole lesson, and after it the whole solved exercise notebook, run in a kernel of their own. All
 processes that descend from that JupyterLab are counted, whoever their parent is by now: a mark in the environment
-tells.
+tells. Chromium and PostgreSQL write over theirs, so descendants of a marked process are counted as well.
 What is added up is each process's proportional share (PSS), so that shared pages count once. The bar is 2 GB, what
 Binder gives. Linux only. Exit code 1 when a notebook needs more, or one of its cells fails.
 """
@@ -56,6 +56,7 @@ class Sampler(threading.Thread):
     def __init__(self, mark: str) -> None:
         super().__init__(daemon=True)
         self._wanted = f"{MARK}={mark}".encode()
+        self._known: set[psutil.Process] = set()
         self._done = threading.Event()
         self.peak_mb = 0.0
         self.at_peak: dict[str, float] = {}
@@ -64,13 +65,31 @@ class Sampler(threading.Thread):
         """Sample until told to end."""
         while not self._done.wait(0.2):
             shares: dict[str, float] = {}
-            for process in psutil.process_iter():
+            for process in self._ours():
                 with contextlib.suppress(psutil.Error, OSError):
-                    if self._wanted in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
-                        share_mb = process.memory_full_info().pss / 2**20
-                        shares[process.name()] = shares.get(process.name(), 0.0) + share_mb
+                    share_mb = process.memory_full_info().pss / 2**20
+                    shares[process.name()] = shares.get(process.name(), 0.0) + share_mb
             if sum(shares.values()) > self.peak_mb:
                 self.peak_mb, self.at_peak = sum(shares.values()), shares
+
+    def _ours(self) -> set[psutil.Process]:
+        """The marked processes, what descends from them, and what was found so earlier and is still there."""
+        children: dict[int, list[psutil.Process]] = {}
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                children.setdefault(process.ppid(), []).append(process)
+                marked = self._wanted in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+                if marked or process in self._known:
+                    found.append(process)
+        ours: set[psutil.Process] = set()
+        while found:
+            process = found.pop()
+            if process not in ours:
+                ours.add(process)
+                found += children.get(process.pid, ())
+        self._known = ours
+        return ours
 
     def end(self) -> None:
         """End it; true on return."""
