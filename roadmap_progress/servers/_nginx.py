@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roadmap_progress.processes import StopLimits, run, tail
+from roadmap_progress.processes import Completed, StopLimits, run, tail
 from roadmap_progress.servers._found import Found, Install, find_program
 from roadmap_progress.servers._kind import Server, starting
 
@@ -144,6 +144,7 @@ class Nginx(Server):
     ) -> None:
         found = locate()
         assert found.path is not None  # noqa: S101 (a program has a path)
+        self._program = found.path
         listeners = [socket.create_server((HOST, 0), backlog=128) for _ in range(ports + 1)]
         try:
             numbers = [listener.getsockname()[1] for listener in listeners]
@@ -181,6 +182,14 @@ class Nginx(Server):
         """Forget the requests so far."""
         self._answers()
         os.truncate(self._access_log, 0)
+
+    def command(self, *arguments: str) -> Completed:
+        """What nginx's own program says, called for this server: `-t` tests the configuration, `-s reload` has it read anew.
+
+        A reload is only asked for: workers with the old configuration answer for a moment longer.
+        """
+        directory = self._watchdog.directory
+        return run([self._program, *arguments, "-p", directory, "-c", "nginx.conf", "-e", "error.log"], timeout_s=20.0)
 
     def log(self) -> str:
         """The last lines of nginx's error log: where it says what it could not do."""
