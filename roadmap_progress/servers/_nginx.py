@@ -21,6 +21,7 @@ INSTALL = Install(apt="nginx-light", conda="nginx", brew="nginx", pip="nginx-whe
 VARIABLE = "ROADMAP_NGINX"
 OLDEST = (1, 19, 5)  # -e: where errors go that come before the configuration is read
 HOST = "127.0.0.1"
+TIMEOUT_S = 20.0  # for what nginx's program is asked to do
 LIMITS = StopLimits(ask_s=0.5, terminate_s=1.0, kill_s=2.0)  # ask: lets requests in flight end
 
 LOG_FIELDS = {
@@ -184,12 +185,12 @@ class Nginx(Server):
         os.truncate(self._access_log, 0)
 
     def command(self, *arguments: str) -> Completed:
-        """What nginx's own program says, called for this server: `-t` tests the configuration, `-s reload` has it read anew.
+        """Run nginx's own program for this server: `-t` tests its configuration, `-s reload` has it read anew.
 
         A reload is only asked for: workers with the old configuration answer for a moment longer.
         """
-        directory = self._watchdog.directory
-        return run([self._program, *arguments, "-p", directory, "-c", "nginx.conf", "-e", "error.log"], timeout_s=20.0)
+        here = ("-p", self._watchdog.directory, "-c", "nginx.conf", "-e", "error.log")
+        return run([self._program, *arguments, *here], timeout_s=TIMEOUT_S)
 
     def log(self) -> str:
         """The last lines of nginx's error log: where it says what it could not do."""
