@@ -38,7 +38,7 @@ lint: sources install-test  ## hold code and content against the project's rules
 	@$(BIN)/python tests/run.py --only static --only content
 
 COMPILE = UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+    --no-annotate --override requirements/overrides.txt --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 lock: python  ## pin the requirements anew after a change in a .in file; make lock UPGRADE=1: the newest versions
 	@$(PYTHON) requirements/install.py tools

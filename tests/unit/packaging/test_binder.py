@@ -51,6 +51,23 @@ def test_the_image_starts_through_our_script(dockerfile: str) -> None:
     assert re.search(r'R2D_ENTRYPOINT="\$\{REPO_DIR\}/binder/start"|ENV R2D_ENTRYPOINT=.*binder/start', dockerfile)
 
 
+def test_a_browser_comes_with_the_libraries_that_playwright_names() -> None:
+    """Playwright's own list for this Ubuntu, which its command would install as root."""
+    import playwright
+
+    [bundle] = Path(playwright.__file__).parent.glob("driver/package/lib/coreBundle.js")
+    table = re.search(
+        r'"ubuntu24\.04-x64": \{.*?chromium: \[(.*?)\]', bundle.read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert table
+    needed = set(re.findall(r'"([^"]+)"', table[1]))
+    assert len(needed) > 10
+    assert needed <= set((ROOT / "binder" / "apt.txt").read_text(encoding="utf-8").split())
+    assert "playwright install chromium-headless-shell" in (ROOT / "binder" / "postBuild").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_its_environment_is_the_one_at_the_root() -> None:
     link = ROOT / "binder" / "environment.yml"
     assert link.is_symlink()
