@@ -138,10 +138,10 @@ def test_a_changed_configuration_is_tested_and_read_anew_by_nginxs_own_program(s
     file = tmp_path / "more.conf"
     file.write_text("location = /who { return 200 blue; }")
     with web_server(site, config=f'include "{file}";') as web:
-        file.write_text("location = /who { retrun 200 green; }")
+        file.write_text("location = /who { respond 200 green; }")
         refused = web.command("-t", "-q")
         assert refused.returncode == 1
-        assert 'unknown directive "retrun"' in refused.stderr
+        assert 'unknown directive "respond"' in refused.stderr
         web.command("-s", "reload")
         assert httpx.get(web.url + "/who").text == "blue"  # what it does not accept it does not take
         file.write_text("location = /who { return 200 green; }")
