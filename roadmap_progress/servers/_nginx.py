@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roadmap_progress.processes import StopLimits, run, tail
+from roadmap_progress.processes import Completed, StopLimits, run, tail
 from roadmap_progress.servers._found import Found, Install, find_program
 from roadmap_progress.servers._kind import Server, starting
 
@@ -21,6 +21,7 @@ INSTALL = Install(apt="nginx-light", conda="nginx", brew="nginx", pip="nginx-whe
 VARIABLE = "ROADMAP_NGINX"
 OLDEST = (1, 19, 5)  # -e: where errors go that come before the configuration is read
 HOST = "127.0.0.1"
+TIMEOUT_S = 20.0  # for what nginx's program is asked to do
 LIMITS = StopLimits(ask_s=0.5, terminate_s=1.0, kill_s=2.0)  # ask: lets requests in flight end
 
 LOG_FIELDS = {
@@ -144,6 +145,7 @@ class Nginx(Server):
     ) -> None:
         found = locate()
         assert found.path is not None  # noqa: S101 (a program has a path)
+        self._program = found.path
         listeners = [socket.create_server((HOST, 0), backlog=128) for _ in range(ports + 1)]
         try:
             numbers = [listener.getsockname()[1] for listener in listeners]
@@ -181,6 +183,14 @@ class Nginx(Server):
         """Forget the requests so far."""
         self._answers()
         os.truncate(self._access_log, 0)
+
+    def command(self, *arguments: str) -> Completed:
+        """Run nginx's own program for this server: `-t` tests its configuration, `-s reload` has it read anew.
+
+        A reload is only asked for: workers with the old configuration answer for a moment longer.
+        """
+        here = ("-p", self._watchdog.directory, "-c", "nginx.conf", "-e", "error.log")
+        return run([self._program, *arguments, *here], timeout_s=TIMEOUT_S)
 
     def log(self) -> str:
         """The last lines of nginx's error log: where it says what it could not do."""

@@ -10,6 +10,9 @@
     httpx.get(edge.url + "/logo.svg").headers["X-Cache"]    # MISS, then HIT
     edge.purge("/logo.svg")
 
+    web.command("-t", "-q")                             # nginx's own program: test the configuration …
+    web.command("-s", "reload")                         # … and read it anew, with what an `include` leads to
+
 `config` takes nginx's own directives, as inside `server { … }`::
 
     config = '''

@@ -572,7 +572,10 @@ with Zygote() as zygote:
         deadline = time.monotonic() + 100
         while time.monotonic() < deadline:
             family = [zygote, *zygote.children(recursive=True)]
-            names = [one.name() for one in family if one.is_running()]
+            names = []
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):  # some of them are short-lived
+                    names.append(one.name())
             if "postgres" in names and ("redis-server" in names or "valkey-server" in names):
                 break
             time.sleep(0.05)

@@ -81,6 +81,24 @@ def test_init_can_be_run_again_and_refuses_changed_checks_once_there_are_submiss
     assert scores(a_class) == before
 
 
+def test_a_new_gradebook_is_as_nbgrader_makes_it(course: Any, tmp_path: Path) -> None:
+    """Ours is made without starting `alembic`, which need not be on the PATH."""
+    theirs = tmp_path / "theirs.db"
+    make = "import sys; from nbgrader.api import Gradebook; Gradebook(sys.argv[1], 'backend-roadmap').close()"
+    subprocess.run([sys.executable, "-c", make, f"sqlite:///{theirs}"], env=course.environment, check=True)
+    course.run("roadmap", "classroom", "init")
+    ours = course.root / "classroom" / "gradebook.db"
+    made = []
+    for path in (theirs, ours):
+        with sqlite3.connect(path) as book:
+            tables = book.execute(
+                "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+            ).fetchall()
+            made.append((tables, book.execute("SELECT version_num FROM alembic_version").fetchall()))
+    assert len(made[0][0]) > 15
+    assert made[0] == made[1]
+
+
 def test_what_is_wrong_is_said_and_nothing_is_half_done(course: Any, tmp_path: Path) -> None:
     roster = tmp_path / "roster.csv"
     roster.write_bytes(b"id,last_name\nada,M\xfcller\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -131,6 +132,24 @@ def test_the_folder_is_served_as_it_is_now(site, any_nginx):
     with web_server(str(site)) as web:
         (site / "new.html").write_text("new")
         assert httpx.get(web.url + "/new.html").text == "new"
+
+
+def test_a_changed_configuration_is_tested_and_read_anew_by_nginxs_own_program(site, tmp_path, each_nginx):
+    file = tmp_path / "more.conf"
+    file.write_text("location = /who { return 200 blue; }")
+    with web_server(site, config=f'include "{file}";') as web:
+        file.write_text("location = /who { retrun 200 green; }")
+        refused = web.command("-t", "-q")
+        assert refused.returncode == 1
+        assert 'unknown directive "retrun"' in refused.stderr
+        web.command("-s", "reload")
+        assert httpx.get(web.url + "/who").text == "blue"  # what it does not accept it does not take
+        file.write_text("location = /who { return 200 green; }")
+        assert web.command("-t").ok
+        assert web.command("-s", "reload").ok
+        deadline = time.monotonic() + 20
+        while httpx.get(web.url + "/who").text != "green":  # a new connection each: old workers take no more
+            assert time.monotonic() < deadline
 
 
 def test_many_at_once_have_ports_and_logs_of_their_own(site, any_nginx):
