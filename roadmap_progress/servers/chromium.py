@@ -50,8 +50,8 @@ LIMITS = StopLimits(ask_s=3.0, terminate_s=1.0, kill_s=2.0)
 LONGEST = 104 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket") - 1
 NO_SANDBOX = "--no-sandbox"
 PROGRAMS = (
-    "chromium-headless-shell",  # Debian's, of the same version as its chromedriver; a quarter less to compute
     "chromium",
+    "chromium-headless-shell",
     "chromium-browser",
     "google-chrome",
     "google-chrome-stable",
