@@ -13,10 +13,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -43,11 +50,16 @@ BROWSERS = ("-n", "2", "--dist", "worksteal")  # each with a JupyterLab and a Ch
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the test run."""
+    """A command of the test run.
+
+    Attributes:
+        beside: runs while the step before it does, which leaves processor time over; what it prints comes behind.
+    """
 
     group: str
     name: str
     command: list[str]
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,13 @@ def main() -> int:
     if options.changed:
         scope = changed_scope()
     steps = [step for step in plan(scope) if not options.only or step.group in options.only]
+    started = time.monotonic()
     try:
         results = run_all(steps)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    return summarize(results)
+    return summarize(results, time.monotonic() - started)
 
 
 def plan(scope: Scope) -> list[Step]:
@@ -98,20 +111,26 @@ def plan(scope: Scope) -> list[Step]:
         Step("system", "system packages", [python, "requirements/system.py"]),
         Step("static", "ruff", [str(BIN / "ruff"), "check", "."]),
         Step("static", "ruff format", [str(BIN / "ruff"), "format", "--check", "."]),
-        Step("static", "mypy", [str(BIN / "mypy")]),
         Step("static", "import-linter", [str(BIN / "lint-imports"), "--no-logo"]),
         Step("static", "codespell", [str(BIN / "codespell")]),
         Step("unit", "unit tests", pytest("tests/unit", spread=TESTS)),
-        Step("content", "build --check", [roadmap, "build", "--check"]),
+        Step("static", "mypy", [str(BIN / "mypy")], beside=True),
+        Step("content", "build --check", [roadmap, "build", "--check"], beside=True),
     ]
     some = scope.notebooks
     if some is None or some:
         numbers = some or []
+        strict = sys.version_info[:2] == REFERENCE
         steps += [
-            Step("content", "lint", [roadmap, "lint", *numbers]),
+            Step("content", "lint", [roadmap, "lint", *numbers], beside=True),
             Step("prove", "prove", [roadmap, "prove", *numbers]),
-            Step("notebooks", "lessons", nbval("course", some, strict=sys.version_info[:2] == REFERENCE)),
-            Step("notebooks", "solutions", nbval("solutions", some, strict=False)),
+            Step(
+                "notebooks",
+                "lessons",
+                nbval("course", some, strict=strict),
+                beside=True,
+            ),
+            Step("notebooks", "solutions", nbval("solutions", some, strict=False), beside=True),
         ]
     if scope.integration is None or scope.integration:
         where = scope.integration or ["tests/integration"]
@@ -208,16 +227,59 @@ def changed_integration(paths: list[str]) -> list[str]:
 
 
 def run_all(steps: list[Step]) -> list[Result]:
-    """Run steps one after the other, output on the screen."""
+    """Run steps one after the other, output on the screen; with each the ones that go beside it."""
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     environment.pop("ROADMAP_ROOT", None)  # a course elsewhere is none of ours
-    results = []
-    for position, step in enumerate(steps, 1):
-        print(f"\n==> [{position}/{len(steps)}] {step.name}: {shown(step.command)}", flush=True)
+    stopped = threading.Event()
+
+    def run(step: Step, output: IO[bytes] | None = None) -> Result:
         started = time.monotonic()
-        code = subprocess.run(step.command, cwd=ROOT, env=environment, check=False).returncode
-        results.append(Result(step, code, time.monotonic() - started))
+        code = subprocess.run(
+            step.command, cwd=ROOT, env=environment, stdout=output, stderr=output, check=False
+        ).returncode
+        return Result(step, code, time.monotonic() - started)
+
+    def run_beside(several: list[Step]) -> Iterator[tuple[Result, bytes]]:
+        for step in several:
+            if not stopped.is_set():
+                with tempfile.TemporaryFile() as output:
+                    result = run(step, output)
+                    print(f"\n    meanwhile: {said(result)}; what it printed comes below", flush=True)
+                    output.seek(0)
+                    yield result, output.read()
+
+    results = []
+    with ThreadPoolExecutor(1) as pool:
+        for first, beside in together(steps):
+            place = f"[{len(results) + 1}/{len(steps)}]"
+            print(f"\n==> {place} {first.name}: {shown(first.command)}", flush=True)
+            if beside:
+                print(f"    meanwhile: {', '.join(step.name for step in beside)}", flush=True)
+            others = pool.submit(lambda several=beside: list(run_beside(several)))
+            try:
+                results.append(run(first))
+                done = others.result()
+            except BaseException:
+                stopped.set()
+                raise
+            for result, output in done:
+                place = f"[{len(results) + 1}/{len(steps)}]"
+                print(f"\n==> {place} {result.step.name}: {shown(result.step.command)}", flush=True)
+                sys.stdout.buffer.write(output)
+                sys.stdout.flush()
+                results.append(result)
     return results
+
+
+def together(steps: list[Step]) -> Iterator[tuple[Step, list[Step]]]:
+    """Each step, and the ones that run beside it, one after the other."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if step.beside and groups:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    yield from ((first, beside) for first, *beside in groups)
 
 
 def shown(command: list[str]) -> str:
@@ -227,14 +289,18 @@ def shown(command: list[str]) -> str:
     return " ".join(word.replace(f"{BIN}/", ".venv/bin/") for word in command)
 
 
-def summarize(results: list[Result]) -> int:
-    """Say how each step ended; returns the exit code."""
+def said(result: Result) -> str:
+    """A step's name, its time, and how it ended."""
+    verdict = "ok    " if result.code == 0 else f"FAILED (exit code {result.code})"
+    return f"{result.step.name:18} {result.took_s:7.1f} s   {verdict}"
+
+
+def summarize(results: list[Result], total_s: float) -> int:
+    """Say how each step ended, and how long all took, some beside others; returns the exit code."""
     print("\n==> summary")
     for result in results:
-        verdict = "ok    " if result.code == 0 else f"FAILED (exit code {result.code})"
-        print(f"    {result.step.name:18} {result.took_s:7.1f} s   {verdict}")
+        print(f"    {said(result)}")
     short = [result.step for result in results if result.code != 0]
-    total_s = sum(result.took_s for result in results)
     print(f"    {len(results) - len(short)} of {len(results)} steps fine, {total_s / 60:.1f} minutes")
     for step in short:
         print(f"    again: {shown(step.command)}")

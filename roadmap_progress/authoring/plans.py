@@ -36,6 +36,11 @@ class Plan:
     problems: list[str] | None = None
     seconds: float = 0.0
 
+    @property
+    def checks(self) -> int:
+        """How many of its cells are checks: the more, the longer it is likely to take."""
+        return sum(map(_is_check, self.cells))
+
     def notebook(self) -> NotebookNode:
         """The cells as a notebook."""
         copies = [copy.deepcopy(cell) for cell in self.cells]
@@ -79,7 +84,7 @@ class _Messages:
 
 
 class Plans:
-    """All that has to run for a notebook, longest first.
+    """All that has to run for a notebook.
 
     Args:
         solved: the notebook in solutions/.

@@ -97,7 +97,8 @@ def prove(
             subject.look_at_imports(imported)
         for subject in subjects:
             say(f"{subject.notebook.number}: {len(subject.plans)} runs")
-        todo = [(one, plan) for one in subjects for plan in one.plans]
+        # The longest first, whichever notebook's: at the end, what is short keeps all workers at work.
+        todo = sorted(((one, plan) for one in subjects for plan in one.plans), key=lambda pair: -pair[1].checks)
         while todo:
             doubtful: list[tuple[_Subject, Plan]] = []
             with contextlib.closing(_run(todo)) as ready:

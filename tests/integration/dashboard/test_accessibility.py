@@ -67,8 +67,11 @@ def all_states(frame: Frame, inside: Any) -> list[str]:
     return found + objections(frame)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("path", "width"), [("lab", 1280), ("lab", 700), (VOILA, 1280), (VOILA, 390)])
+# Each place in both themes, each width in one: a page is 40 s of a core.
+@pytest.mark.parametrize(
+    ("path", "width", "theme"),
+    [("lab", 1280, "light"), ("lab", 700, "dark"), (VOILA, 1280, "dark"), (VOILA, 390, "light")],
+)
 def test_axe_objects_to_nothing(lab: Any, open_page: Open, door: Door, path: str, theme: str, width: int) -> None:
     a_history(lab)
     if path == "lab":

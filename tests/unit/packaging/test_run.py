@@ -84,11 +84,47 @@ class TestRun:
             run.Step("unit", "good", [sys.executable, "-c", "print('still run')"]),
         ]
         results = run.run_all(steps)
-        assert run.summarize(results) == 1
+        assert run.summarize(results, 1.0) == 1
         shown = capfd.readouterr().out
         assert "still run" in shown
         assert re.search(r"bad .*FAILED \(exit code 3\)", shown)
-        assert run.summarize(results[1:]) == 0
+        assert run.summarize(results[1:], 1.0) == 0
+
+    def test_a_step_runs_beside_the_one_before_and_its_output_comes_behind(
+        self, run: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        mine, yours = tmp_path / "mine", tmp_path / "yours"
+        meet = (
+            "import pathlib, sys, time\n"
+            "mine, yours = map(pathlib.Path, sys.argv[1:3])\n"
+            "mine.touch()\n"
+            "end = time.monotonic() + 60\n"
+            "while not yours.exists() and time.monotonic() < end: time.sleep(0.02)\n"
+            "print(sys.argv[3], yours.exists(), flush=True)\n"
+            "raise SystemExit(int(sys.argv[4]))"
+        )
+        steps = [
+            run.Step("unit", "first", [sys.executable, "-c", meet, mine, yours, "I saw it:", "0"]),
+            run.Step("unit", "second", [sys.executable, "-c", meet, yours, mine, "so did I:", "4"], beside=True),
+            run.Step("unit", "third", [sys.executable, "-c", "print('beside as well')"], beside=True),
+            run.Step("unit", "fourth", [sys.executable, "-c", "print('behind them')"]),
+        ]
+        for step in steps:
+            step.command[:] = map(str, step.command)
+        results = run.run_all(steps)
+        assert [(result.step.name, result.code) for result in results] == [
+            ("first", 0),
+            ("second", 4),
+            ("third", 0),
+            ("fourth", 0),
+        ]
+        shown = capfd.readouterr().out
+        words = ["I saw it: True", "so did I: True", "beside as well", "behind them"]
+        assert [shown.index(word) for word in words] == sorted(shown.index(word) for word in words)
+
+    def test_a_step_beside_whose_first_one_is_not_run_is_run_all_the_same(self, run: ModuleType) -> None:
+        steps = [step for step in run.plan(run.Scope()) if step.group == "notebooks"]
+        assert [first.name for first, _ in run.together(steps)] == ["lessons"]
 
     def test_cells_of_a_notebook_stay_together_and_single_tests_go_to_whoever_is_idle(
         self, run: ModuleType
