@@ -43,6 +43,7 @@ def lint_exercises(source: ExercisesSource, notebook: Notebook, lesson: Path) ->
         if not exercise.prompt.strip():
             yield Finding(path, exercise.line, f"exercise {exercise.id!r} has no prompt")
         yield from _hidden_names(source, exercise)
+        yield from _names_of_setup(source, exercise)
     for cell in secrets.without_telling_line(source, secrets.lesson_lines(lesson)):
         yield Finding(
             path, cell.line, "no line of its hidden block is its own: no search would find it in a release"
@@ -61,6 +62,18 @@ def _hidden_names(source: ExercisesSource, exercise: ExerciseSource) -> Iterator
         for name in sorted(hidden & global_reads(text)):
             words = f"reads {name!r} where learners see it, but binds it in a hidden part"
             yield Finding(source.path, line, words)
+
+
+def _names_of_setup(source: ExercisesSource, exercise: ExerciseSource) -> Iterator[Finding]:
+    """No check takes a name from the setup that is read again: a learner goes back and forth in one kernel."""
+    others = [part.cell.text for one in source.exercises if one is not exercise for part in one.checks]
+    read = {name for text in others for name in global_reads(text) - bound_names(text)}
+    read |= {name for cell in source.setup for name in global_reads(cell.text, later=True)}
+    needed = {name for cell in source.setup for name in bound_names(cell.text)} & read
+    for part in exercise.checks:
+        for name in sorted(needed & bound_names(part.cell.text)):
+            words = f"binds {name!r} anew, which a setup cell binds and other cells read: call it something else"
+            yield Finding(source.path, part.cell.line, words)
 
 
 def _topics(source: ExercisesSource, notebook: Notebook) -> Iterator[Finding]:

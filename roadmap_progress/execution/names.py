@@ -56,14 +56,20 @@ def read_names(source: str) -> set[str]:
     return {node.id for node in ast.walk(_of_the_notebook(source)) if isinstance(node, ast.Name)}
 
 
-def global_reads(source: str) -> set[str]:
-    """Names that a cell reads from outside of its functions, which their own variables are not."""
+def global_reads(source: str, *, later: bool = False) -> set[str]:
+    """Names that a cell reads from outside of its functions, which their own variables are not.
+
+    Args:
+        later: only what its functions read, which they do whenever they are called.
+    """
     found: set[str] = set()
     tables = [symtable.symtable(ast.unparse(_of_the_notebook(source)), "cell", "exec")]
     while tables:
         table = tables.pop()
-        read = [one for one in table.get_symbols() if one.is_referenced()]
-        found |= {one.get_name() for one in read if table.get_type() == "module" or one.is_global()}
+        whole = table.get_type() == "module"
+        if not (whole and later):
+            read = [one for one in table.get_symbols() if one.is_referenced()]
+            found |= {one.get_name() for one in read if whole or one.is_global()}
         tables += table.get_children()
     return found
 

@@ -71,6 +71,11 @@ def test_lesson_rules(course: Path, lesson_file: Path, old: str, new: str, words
             'expect("add(2, 2)", add(2, 2), four)\n### BEGIN HIDDEN TESTS\nfour = 4\n',
             "reads 'four' where learners see it, but binds it in a hidden part",
         ),
+        (
+            'expect("add(2, 2)", add(2, 2), 4)\n',
+            'expect("add(2, 2)", add(2, 2), 4)\nexpect = None\n',
+            "binds 'expect' anew, which a setup cell binds and other cells read",
+        ),
         (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "one in ten is the most"),
         (":id: sum\n", ':id: sum\n:same-process: "for a reason"\n', "go together"),
     ],

@@ -69,3 +69,9 @@ def test_what_a_cell_imports_in_functions_too() -> None:
     source = "from __future__ import annotations\nimport a.b, c\ndef f():\n    import e\n    from . import h"
     assert imported_modules(source) == ["a.b", "c", "e"]
     assert imported_modules("import (") == []
+
+
+def test_what_functions_read_is_read_later_and_what_the_cell_reads_now_is_not() -> None:
+    source = "for one in rows:\n    print(one)\ndef show():\n    total = count\n    return [total for _ in pages]"
+    assert global_reads(source, later=True) == {"count", "pages"}
+    assert global_reads(source) >= {"count", "pages", "one", "rows"}
