@@ -124,12 +124,7 @@ def plan(scope: Scope) -> list[Step]:
         steps += [
             Step("content", "lint", [roadmap, "lint", *numbers], beside=True),
             Step("prove", "prove", [roadmap, "prove", *numbers]),
-            Step(
-                "notebooks",
-                "lessons",
-                nbval("course", some, strict=strict),
-                beside=True,
-            ),
+            Step("notebooks", "lessons", nbval("course", some, strict=strict), beside=True),
             Step("notebooks", "solutions", nbval("solutions", some, strict=False), beside=True),
         ]
     if scope.integration is None or scope.integration:
@@ -239,14 +234,16 @@ def run_all(steps: list[Step]) -> list[Result]:
         ).returncode
         return Result(step, code, time.monotonic() - started)
 
-    def run_beside(several: list[Step]) -> Iterator[tuple[Result, bytes]]:
+    def run_beside(several: list[Step]) -> list[tuple[Result, bytes]]:
+        done = []
         for step in several:
             if not stopped.is_set():
                 with tempfile.TemporaryFile() as output:
                     result = run(step, output)
                     print(f"\n    meanwhile: {said(result)}; what it printed comes below", flush=True)
                     output.seek(0)
-                    yield result, output.read()
+                    done.append((result, output.read()))
+        return done
 
     results = []
     with ThreadPoolExecutor(1) as pool:
@@ -255,14 +252,14 @@ def run_all(steps: list[Step]) -> list[Result]:
             print(f"\n==> {place} {first.name}: {shown(first.command)}", flush=True)
             if beside:
                 print(f"    meanwhile: {', '.join(step.name for step in beside)}", flush=True)
-            others = pool.submit(lambda several=beside: list(run_beside(several)))
+            others = pool.submit(run_beside, beside)
             try:
                 results.append(run(first))
-                done = others.result()
+                told = others.result()
             except BaseException:
                 stopped.set()
                 raise
-            for result, output in done:
+            for result, output in told:
                 place = f"[{len(results) + 1}/{len(steps)}]"
                 print(f"\n==> {place} {result.step.name}: {shown(result.step.command)}", flush=True)
                 sys.stdout.buffer.write(output)
